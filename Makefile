@@ -1,0 +1,48 @@
+# authproxy: build, test and try it. "make" alone lists what there is.
+
+GO      ?= go
+BIN     := bin
+CMDS    := authproxy keystone-all keystone-manage
+# Race tests need cgo and a C compiler; .ci/run always has one.
+RACE    := $(shell CGO_ENABLED=1 command -v $${CC:-cc} >/dev/null 2>&1 && echo -race)
+FUZZTIME ?= 30s
+BENCH   ?= .
+BENCHTIME ?= 1s
+
+.DEFAULT_GOAL := help
+.PHONY: help demo build test lint fuzz bench clean
+
+help: ## list the targets
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+demo: build ## show the whole chain on this machine: log in, use the token, revoke it (KEEP=1 leaves it running)
+	@CGO_ENABLED=0 $(GO) build -o $(BIN)/echo ./examples/echo
+	@CGO_ENABLED=0 $(GO) run ./examples/demo -bin $(BIN) $(if $(KEEP),-keep)
+
+build: ## build the programs into bin/
+	CGO_ENABLED=0 $(GO) build -trimpath -o $(BIN)/ $(addprefix ./cmd/,$(CMDS))
+
+test: ## run all tests, with the race detector where there is a C compiler
+	$(GO) test $(RACE) -shuffle=on -count=1 ./...
+
+lint: ## vet, staticcheck, gofmt, and known vulnerabilities where their database can be reached
+	$(GO) vet ./...
+	$(GO) tool staticcheck ./...
+	@unformatted=$$(gofmt -l $$(git ls-files '*.go')); [ -z "$$unformatted" ] || { echo "gofmt wants: $$unformatted"; exit 1; }
+	@$(GO) tool govulncheck ./...; status=$$?; \
+		if [ $$status -eq 3 ]; then exit 3; fi; \
+		if [ $$status -ne 0 ]; then echo "govulncheck could not run here (its database is fetched from the Internet): not checked"; fi
+
+fuzz: ## fuzz each target for FUZZTIME (30s)
+	@for package in $$($(GO) list ./...); do \
+		for target in $$($(GO) test -list '^Fuzz' $$package | grep '^Fuzz'); do \
+			echo "$$package $$target"; \
+			$(GO) test -run '^$$' -fuzz "^$$target$$" -fuzztime $(FUZZTIME) $$package || exit 1; \
+		done; \
+	done
+
+bench: ## benchmarks: BENCH=regexp BENCHTIME=1s; compare two runs with: go tool benchstat old new
+	$(GO) test -run '^$$' -bench '$(BENCH)' -benchtime $(BENCHTIME) ./...
+
+clean: ## remove what build made
+	rm -rf $(BIN)

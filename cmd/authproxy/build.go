@@ -1,0 +1,270 @@
+package main
+
+import (
+	"context"
+	"crypto/x509"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net/http"
+	"net/netip"
+	"net/url"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/collectors"
+
+	"authproxy/certs"
+	"authproxy/keystone/client"
+	"authproxy/keystone/config"
+	"authproxy/keystone/token"
+	"authproxy/proxy"
+	"authproxy/proxy/admin"
+	"authproxy/proxy/headers"
+	"authproxy/revocation"
+	"authproxy/validate"
+	"authproxy/validate/bind"
+)
+
+// parts is the whole of a running proxy. Identity, certificates and list are nil where the configuration has no use for them.
+type parts struct {
+	settings *settings
+	log      *slog.Logger
+	registry *prometheus.Registry
+
+	identity     *client.Client
+	certificates *certs.Store
+	list         *revocation.Poller
+	validator    *validate.Validator
+	transport    *http.Transport
+	data, admin  *http.Server
+
+	local bool // certificates and list come from files, so a failure to load them is a mistake of the operator
+	life  lifetime
+}
+
+// build puts the parts together. It reads CA files, and starts nothing.
+func build(s *settings, log *slog.Logger) (*parts, error) {
+	if s.upstream == "" {
+		return nil, errNoUpstream
+	}
+	upstream, err := proxy.ParseUpstream(s.upstream, s.insecureUpstream)
+	if err != nil {
+		return nil, err
+	}
+	c := s.token
+	if err := checkSources(c); err != nil {
+		return nil, err
+	}
+	mode, err := bind.ParseMode(c.EnforceTokenBind)
+	if err != nil {
+		return nil, err
+	}
+	p := &parts{settings: s, log: log, registry: prometheus.NewRegistry()}
+	p.registry.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}), (*collector)(p))
+
+	if c.AuthURL != "" {
+		if p.identity, err = newIdentity(c, log); err != nil {
+			return nil, err
+		}
+	}
+	if c.PKI != "off" {
+		p.certificates = newCertificates(c, p.identity, log, p.registry)
+		if !c.InsecureSkipRevocation {
+			p.list = newList(c, p.identity, p.certificates, log, p.registry)
+		}
+		p.local = c.SigningCertFile != "" && (c.RevocationFile != "" || c.InsecureSkipRevocation)
+	}
+	if p.validator, err = validate.New(p.validation(mode)); err != nil {
+		return nil, err
+	}
+
+	roots, err := upstreamRoots(s.upstreamCAFile)
+	if err != nil {
+		return nil, err
+	}
+	p.transport = proxy.NewTransport(upstream, proxy.TransportOptions{DisableKeepAlives: !s.upstreamKeepAlive, RootCAs: roots})
+	handler := &proxy.Handler{
+		Validator:                         p.validator,
+		Upstream:                          upstream,
+		Transport:                         p.transport,
+		DelayAuthDecision:                 c.DelayAuthDecision,
+		ChallengeURI:                      challengeURI(c),
+		ServiceTokenRoles:                 c.ServiceTokenRoles,
+		InsecureServiceTokenRolesOptional: !c.ServiceTokenRolesRequired,
+		Headers:                           headers.Options{OmitCatalog: !c.IncludeServiceCatalog, MaxCatalog: s.maxCatalogSize},
+		Metrics:                           proxy.NewMetrics(p.registry),
+		Log:                               log,
+	}
+	p.data = proxy.NewServer(p.life.track(handler), proxy.ServerOptions{MaxToken: c.MaxTokenSize, Log: log})
+	p.admin = proxy.NewServer(admin.New(admin.Options{Gatherer: p.registry, Ready: p.ready, Status: p.status}), proxy.ServerOptions{Log: log})
+	return p, nil
+}
+
+// checkSources says what is missing to judge any token at all.
+func checkSources(c *config.AuthToken) error {
+	login := c.AuthURL != "" && c.AuthType != "none"
+	switch {
+	case c.PKI == "off" && !login:
+		return errors.New("pki = off leaves tokens to the Identity service: auth_url and a login are needed to ask it")
+	case c.PKI == "off":
+		return nil
+	case c.SigningCertFile == "" && c.AuthURL == "":
+		return errors.New("nothing to check tokens with: set auth_url in [keystone_authtoken] of a --config-file, or, to run without an Identity service, " +
+			"give --signing-cert-file, --signing-ca-file and --revocation-file")
+	case c.SigningCertFile != "" && c.SigningCAFile == "":
+		return errors.New("--signing-cert-file needs --signing-ca-file: the CA that the signing certificates must chain to")
+	case !login && c.RevocationFile == "" && !c.InsecureSkipRevocation:
+		return errors.New("nothing tells which tokens are revoked: give --revocation-file, or --insecure-skip-revocation to accept revoked tokens until they expire; " +
+			"fetching the list takes auth_url and a login")
+	}
+	return nil
+}
+
+func newIdentity(c *config.AuthToken, log *slog.Logger) (*client.Client, error) {
+	o := client.Options{
+		AuthURL: c.AuthURL,
+		CAFile:  c.CAFile, CertFile: c.CertFile, KeyFile: c.KeyFile, Insecure: c.Insecure,
+		ConnectTimeout: c.HTTPConnectTimeout, Retries: c.HTTPRequestMaxRetries,
+		NoCatalog: !c.IncludeServiceCatalog,
+		Log:       log,
+	}
+	if c.AuthType != "none" {
+		o.Username, o.UserID, o.Password = c.Username, c.UserID, c.Password.Reveal()
+		o.UserDomainID, o.UserDomainName = c.UserDomainID, c.UserDomainName
+		o.ProjectID, o.ProjectName = c.ProjectID, c.ProjectName
+		o.ProjectDomainID, o.ProjectDomainName = c.ProjectDomainID, c.ProjectDomainName
+		o.DomainID, o.DomainName = c.DomainID, c.DomainName
+	}
+	return client.New(o)
+}
+
+func newCertificates(c *config.AuthToken, identity *client.Client, log *slog.Logger, r prometheus.Registerer) *certs.Store {
+	s := &certs.Store{
+		Policy:         certs.Policy{InsecureAllowSHA1: c.InsecureAllowSHA1, InsecureAllowWeakRSA: c.InsecureAllowWeakRSA},
+		CAFile:         c.SigningCAFile,
+		AllowFetchedCA: c.InsecureAllowFetchedCA || provesItself(c),
+		Dir:            c.SigningDir,
+		Interval:       c.CertRefreshInterval,
+		Cooldown:       c.CertRefreshCooldown,
+		Log:            log,
+		Metrics:        newCertificateEvents(r),
+	}
+	if c.SigningCertFile != "" {
+		s.Source = certs.FileSource{SigningFile: c.SigningCertFile, CAFile: c.SigningCAFile}
+		if isDefault(c, "cert_refresh_interval") {
+			s.Interval = certs.DefaultFileInterval
+		}
+	} else {
+		s.Source = identity
+	}
+	return s
+}
+
+func newList(c *config.AuthToken, identity *client.Client, signers *certs.Store, log *slog.Logger, r prometheus.Registerer) *revocation.Poller {
+	p := &revocation.Poller{
+		Verifier: signers,
+		Interval: c.RevocationCacheTime,
+		MaxStale: c.RevocationMaxStale,
+		Dir:      c.SigningDir,
+		Log:      log,
+		Metrics:  newListEvents(r),
+	}
+	if c.RevocationFile != "" {
+		p.Source = revocation.FileSource{Path: c.RevocationFile}
+	} else {
+		p.Source = identity
+	}
+	return p
+}
+
+// validation is what the Validator is made of.
+func (p *parts) validation(mode bind.Mode) validate.Options {
+	c := p.settings.token
+	o := validate.Options{
+		InsecureSkipRevocation: c.InsecureSkipRevocation,
+		Stale:                  revocation.Policy(c.RevocationStalePolicy),
+		Limits:                 token.Limits{Text: c.MaxTokenSize, Inflated: c.MaxInflatedSize},
+		HashAlgorithms:         c.HashAlgorithms,
+		UndecidableOnline:      c.UndecidablePolicy == "online",
+		Bind:                   mode,
+		CacheTTL:               c.TokenCacheTime,
+		CacheBytes:             int(c.CacheSizeBytes),
+	}
+	if p.identity != nil && c.AuthType != "none" {
+		o.Online = online{p.identity}
+		// The proxy's own token shows which form this cloud issues.
+		o.Provider = func() token.Form { return token.FormOf(p.identity.OwnTokenText()) }
+	}
+	if p.certificates != nil {
+		o.Signers = p.certificates
+		if c.PKI == "auto" {
+			o.NoPKI = p.noPKI
+		}
+	}
+	if p.list != nil {
+		o.Revocations = p.list
+	}
+	return o
+}
+
+// noPKI says that the Identity service has told that it has no certificates, and has never had any.
+func (p *parts) noPKI() bool {
+	return p.certificates.Current() == nil && p.certificates.Status().NoPKI
+}
+
+// online puts tokens to the Identity service in the words of package validate.
+type online struct{ *client.Client }
+
+func (o online) Validate(ctx context.Context, text string, allowExpired bool) ([]byte, error) {
+	body, err := o.Client.Validate(ctx, text, allowExpired)
+	if errors.Is(err, client.ErrNotFound) {
+		return nil, fmt.Errorf("%w: %w", validate.ErrInvalid, err)
+	}
+	return body, err
+}
+
+// provesItself says that certificates fetched from auth_url come from where it says: over https with a verified server, or
+// from this machine.
+func provesItself(c *config.AuthToken) bool {
+	u, err := url.Parse(c.AuthURL)
+	if err != nil {
+		return false
+	}
+	if u.Scheme == "https" && !c.Insecure || u.Hostname() == "localhost" {
+		return true
+	}
+	addr, err := netip.ParseAddr(u.Hostname())
+	return err == nil && addr.Unmap().IsLoopback()
+}
+
+func challengeURI(c *config.AuthToken) string {
+	if c.WWWAuthenticateURI != "" {
+		return c.WWWAuthenticateURI
+	}
+	return c.AuthURL
+}
+
+func isDefault(c *config.AuthToken, name string) bool {
+	for _, v := range c.Effective() {
+		if v.Name == name {
+			return v.Source.Origin == config.Default
+		}
+	}
+	return true
+}
+
+// upstreamRoots reads the CAs of an https upstream; nil stands for the system's.
+func upstreamRoots(path string) (*x509.CertPool, error) {
+	if path == "" {
+		return nil, nil
+	}
+	text, err := readPEM(path)
+	if err != nil {
+		return nil, fmt.Errorf("upstream-cafile: %w", err)
+	}
+	pool := x509.NewCertPool()
+	if !pool.AppendCertsFromPEM(text) {
+		return nil, fmt.Errorf("upstream-cafile: %s holds no certificate as PEM", path)
+	}
+	return pool, nil
+}

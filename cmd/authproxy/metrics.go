@@ -1,0 +1,148 @@
+package main
+
+import (
+	"github.com/prometheus/client_golang/prometheus"
+
+	"authproxy/certs"
+	"authproxy/revocation"
+)
+
+// certificateEvents counts what a certs.Store reports.
+type certificateEvents struct{ events *prometheus.CounterVec }
+
+func newCertificateEvents(r prometheus.Registerer) certificateEvents {
+	m := certificateEvents{prometheus.NewCounterVec(prometheus.CounterOpts{
+		Name: "authproxy_certificate_events_total",
+		Help: "What came of fetching the signing certificates.",
+	}, []string{"event"})}
+	for _, e := range []certs.Event{certs.EventFetched, certs.EventNoPKI, certs.EventFailed, certs.EventCARefused,
+		certs.EventSignerRefused, certs.EventKeepFailed} {
+		m.events.WithLabelValues(string(e))
+	}
+	r.MustRegister(m.events)
+	return m
+}
+
+func (m certificateEvents) CertificateEvent(e certs.Event) {
+	m.events.WithLabelValues(string(e)).Inc()
+}
+
+// listEvents counts what a revocation.Poller reports.
+type listEvents struct {
+	polls             *prometheus.CounterVec
+	vanished          prometheus.Counter
+	entries, nameless prometheus.Gauge
+}
+
+func newListEvents(r prometheus.Registerer) listEvents {
+	m := listEvents{
+		polls: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "authproxy_revocation_polls_total",
+			Help: "Fetches of the revocation list by how they ended.",
+		}, []string{"result"}),
+		vanished: prometheus.NewCounter(prometheus.CounterOpts{
+			Name: "authproxy_revocation_entries_vanished_total",
+			Help: "Entries that left the revocation list before their tokens expired: an older list may have been replayed.",
+		}),
+		entries: prometheus.NewGauge(prometheus.GaugeOpts{
+			Name: "authproxy_revocation_list_entries",
+			Help: "Entries of the revocation list in force.",
+		}),
+		nameless: prometheus.NewGauge(prometheus.GaugeOpts{
+			Name: "authproxy_revocation_list_entries_without_audit_id",
+			Help: "Entries that name a token by the hash of its text alone.",
+		}),
+	}
+	for _, result := range revocation.Results() {
+		m.polls.WithLabelValues(string(result))
+	}
+	r.MustRegister(m.polls, m.vanished, m.entries, m.nameless)
+	return m
+}
+
+func (m listEvents) PollDone(result revocation.Result) { m.polls.WithLabelValues(string(result)).Inc() }
+
+func (m listEvents) ListLoaded(entries, withoutAuditID int) {
+	m.entries.Set(float64(entries))
+	m.nameless.Set(float64(withoutAuditID))
+}
+
+func (m listEvents) EntriesVanished(n int) { m.vanished.Add(float64(n)) }
+
+// collector reads at each scrape what the parts know of themselves.
+type collector parts
+
+func describe(name, help string, labels ...string) *prometheus.Desc {
+	return prometheus.NewDesc("authproxy_"+name, help, labels, nil)
+}
+
+var (
+	readyDesc      = describe("ready", "1 if requests should come here.")
+	signersDesc    = describe("signers", "Signing certificates that are valid now.")
+	signerDaysDesc = describe("signer_days_left", "Days until the first and the last of the valid signing certificates ends.", "which")
+	listAgeDesc    = describe("revocation_list_age_seconds", "Age of the revocation list in force; absent without one.")
+	listFreshDesc  = describe("revocation_list_fresh", "1 if the revocation list is young enough to be relied on.")
+	lookupsDesc    = describe("token_cache_lookups_total", "Look-ups in the token cache; negative: a token known to be bad.", "result")
+	entriesDesc    = describe("token_cache_entries", "Tokens in the cache.")
+	bytesDesc      = describe("token_cache_bytes", "Bytes that the tokens in the cache take.")
+	evictedDesc    = describe("token_cache_evicted_total", "Tokens that left the cache for want of room.")
+	onlineDesc     = describe("online_validations_total", "Questions to the Identity service about tokens.")
+)
+
+func (c *collector) Describe(ch chan<- *prometheus.Desc) {
+	for _, d := range []*prometheus.Desc{readyDesc, signersDesc, signerDaysDesc, listAgeDesc, listFreshDesc, lookupsDesc,
+		entriesDesc, bytesDesc, evictedDesc, onlineDesc} {
+		ch <- d
+	}
+}
+
+func (c *collector) Collect(ch chan<- prometheus.Metric) {
+	p := (*parts)(c)
+	gauge := func(d *prometheus.Desc, v float64, labels ...string) {
+		ch <- prometheus.MustNewConstMetric(d, prometheus.GaugeValue, v, labels...)
+	}
+	count := func(d *prometheus.Desc, v uint64, labels ...string) {
+		ch <- prometheus.MustNewConstMetric(d, prometheus.CounterValue, float64(v), labels...)
+	}
+	gauge(readyDesc, oneIf(p.ready() == nil))
+	if p.certificates != nil {
+		var usable, first, last float64
+		for _, s := range p.certificates.Status().Signers {
+			if !s.Usable {
+				continue
+			}
+			days := daysLeft(s)
+			if usable == 0 {
+				first, last = days, days
+			}
+			usable, first, last = usable+1, min(first, days), max(last, days)
+		}
+		gauge(signersDesc, usable)
+		if usable > 0 {
+			gauge(signerDaysDesc, first, "first")
+			gauge(signerDaysDesc, last, "last")
+		}
+	}
+	if p.list != nil {
+		s := p.list.Status()
+		if s.AgeKnown {
+			gauge(listAgeDesc, s.AgeSeconds)
+		}
+		gauge(listFreshDesc, oneIf(s.Fresh))
+	}
+	s := figures(p.validator.Stats())
+	count(lookupsDesc, s.Hits, "hit")
+	count(lookupsDesc, s.Misses, "miss")
+	count(lookupsDesc, s.NegativeHits, "negative")
+	count(onlineDesc, s.Online)
+	count(evictedDesc, s.Evicted)
+	gauge(entriesDesc, float64(s.Entries))
+	gauge(bytesDesc, float64(s.Bytes))
+}
+
+func oneIf(b bool) float64 {
+	if b {
+		return 1
+	}
+	return 0
+}

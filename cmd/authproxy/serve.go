@@ -1,0 +1,166 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/http"
+	"sync/atomic"
+	"time"
+
+	"golang.org/x/sync/errgroup"
+)
+
+// lifetime is what the shutdown needs to know of the requests, and the requests of the shutdown.
+type lifetime struct {
+	underWay atomic.Int64
+	draining atomic.Bool
+	ready    atomic.Bool // was so once
+}
+
+// track counts requests, upgraded connections among them, which http.Server.Shutdown does not wait for.
+func (l *lifetime) track(next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		l.underWay.Add(1)
+		defer l.underWay.Add(-1)
+		next.ServeHTTP(w, r)
+	})
+}
+
+// idle waits until no request is under way, or ctx ends.
+func (l *lifetime) idle(ctx context.Context) bool {
+	tick := time.NewTicker(20 * time.Millisecond)
+	defer tick.Stop()
+	for l.underWay.Load() > 0 {
+		select {
+		case <-ctx.Done():
+			return false
+		case <-tick.C:
+		}
+	}
+	return true
+}
+
+// serve answers requests until ctx ends, lets load balancers notice, and then ends what is under way. All that it starts has
+// ended when it returns.
+func (p *parts) serve(ctx context.Context) error {
+	if err := p.loadLocal(ctx); err != nil {
+		return err
+	}
+	admin, err := listen(ctx, "admin-listen", p.settings.adminListen)
+	if err != nil {
+		return err
+	}
+	defer admin.Close() // does nothing where the server has closed it
+	data, err := listen(ctx, "listen", p.settings.listen)
+	if err != nil {
+		return err
+	}
+	defer data.Close()
+	defer p.close()
+
+	work, stop := context.WithCancel(context.WithoutCancel(ctx)) // outlives the signal: requests are still under way
+	defer stop()
+	group, work := errgroup.WithContext(work)
+	requests, cut := context.WithCancel(work)
+	defer cut()
+	p.data.BaseContext = func(net.Listener) context.Context { return requests }
+
+	if p.certificates != nil {
+		group.Go(func() error { return p.certificates.Run(work) })
+	}
+	if p.list != nil {
+		group.Go(func() error { return p.list.Run(work) })
+	}
+	group.Go(func() error { return serveOn(p.admin, admin) })
+	group.Go(func() error { return serveOn(p.data, data) })
+	group.Go(func() error {
+		defer stop()
+		select {
+		case <-ctx.Done():
+			p.drain(work)
+		case <-work.Done(): // a part has failed: end the others
+		}
+		p.shutdown(cut)
+		return nil
+	})
+	p.log.Info("listening", slog.String("url", "http://"+data.Addr().String()), slog.String("admin", "http://"+admin.Addr().String()),
+		slog.String("upstream", p.settings.upstream))
+	err = group.Wait()
+	p.log.Info("stopped")
+	return err
+}
+
+// loadLocal reads certificates and list that come from files: if that fails, the operator wants to know before there are
+// requests. What comes from the Identity service is waited for, see ready.
+func (p *parts) loadLocal(ctx context.Context) error {
+	if !p.local {
+		return nil
+	}
+	if err := p.certificates.Load(ctx); err != nil {
+		return err
+	}
+	if p.list == nil {
+		return nil
+	}
+	return p.list.Load(ctx)
+}
+
+func listen(ctx context.Context, option, address string) (net.Listener, error) {
+	var config net.ListenConfig
+	l, err := config.Listen(ctx, "tcp", address)
+	if err != nil {
+		return nil, fmt.Errorf("--%s: %w", option, err)
+	}
+	return l, nil
+}
+
+func serveOn(s *http.Server, l net.Listener) error {
+	if err := s.Serve(l); !errors.Is(err, http.ErrServerClosed) {
+		return err
+	}
+	return nil
+}
+
+// drain goes on serving while /readyz says 503.
+func (p *parts) drain(work context.Context) {
+	p.life.draining.Store(true)
+	p.log.Info("stopping", slog.Duration("drain_delay", p.settings.drainDelay))
+	select {
+	case <-time.After(p.settings.drainDelay):
+	case <-work.Done():
+	}
+}
+
+// afterCut is how long handlers get to notice that their requests have been cut off.
+const afterCut = 5 * time.Second
+
+// shutdown closes the listeners and waits for requests; those that take too long are cut off. The admin listener goes last.
+func (p *parts) shutdown(cut context.CancelFunc) {
+	p.life.draining.Store(true)
+	deadline, cancel := context.WithTimeout(context.Background(), p.settings.shutdownTimeout)
+	defer cancel()
+	if err := p.data.Shutdown(deadline); err != nil || !p.life.idle(deadline) {
+		p.log.Warn("requests cut off: they took longer than the shutdown timeout",
+			slog.Int64("requests", p.life.underWay.Load()), slog.Duration("shutdown_timeout", p.settings.shutdownTimeout))
+		cut()
+		p.data.Close()
+		rest, cancel := context.WithTimeout(context.Background(), afterCut)
+		defer cancel()
+		p.life.idle(rest)
+	}
+	last, cancel := context.WithTimeout(context.Background(), time.Second)
+	defer cancel()
+	if err := p.admin.Shutdown(last); err != nil {
+		p.admin.Close()
+	}
+}
+
+func (p *parts) close() {
+	p.transport.CloseIdleConnections()
+	if p.identity != nil {
+		p.identity.Close()
+	}
+}

@@ -1,0 +1,189 @@
+package main
+
+import (
+	"cmp"
+	"errors"
+	"fmt"
+	"os"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/urfave/cli/v2"
+
+	"authproxy/keystone/config"
+)
+
+// settings is everything that the command was told.
+type settings struct {
+	upstream          string
+	insecureUpstream  bool
+	upstreamKeepAlive bool
+	upstreamCAFile    string
+	maxCatalogSize    int
+
+	listen, adminListen         string
+	drainDelay, shutdownTimeout time.Duration
+	logLevel, logFormat         string
+	checkConfig                 bool
+
+	token  *config.AuthToken // [keystone_authtoken]
+	values []config.Value    // the proxy's own options, for --check-config
+}
+
+// An ownOption is an option of the proxy that is no option of auth_token, so that it has no place in a service's file. It is
+// set by flag or by environment: --drain-delay, AUTHPROXY_DRAIN_DELAY.
+type ownOption struct {
+	name, help, byDefault string
+	to                    func(*settings) any // *string, *bool, *int or *time.Duration
+}
+
+func (o *ownOption) env() string {
+	return "AUTHPROXY_" + strings.ToUpper(strings.ReplaceAll(o.name, "-", "_"))
+}
+
+const configFileEnv = "AUTHPROXY_CONFIG_FILE"
+
+func ownOptions() []ownOption {
+	return []ownOption{
+		{"upstream", "where requests go: http://HOST:PORT, https://HOST[:PORT] or unix:/PATH", "", func(s *settings) any { return &s.upstream }},
+		{"insecure-upstream", "allow plain http to an upstream that is not on this machine: who can write to that network can be anyone", "false",
+			func(s *settings) any { return &s.insecureUpstream }},
+		{"upstream-keepalive", "use connections to the upstream more than once; false for uwsgi's http-socket", "true",
+			func(s *settings) any { return &s.upstreamKeepAlive }},
+		{"upstream-cafile", "PEM file of the CAs that may sign an https upstream's certificate, instead of the system's", "",
+			func(s *settings) any { return &s.upstreamCAFile }},
+		{"max-catalog-size", "largest X-Service-Catalog in bytes, larger ones are left out; 0 is no limit", "49152",
+			func(s *settings) any { return &s.maxCatalogSize }},
+		{"listen", "address for requests, HOST:PORT", "127.0.0.1:8080", func(s *settings) any { return &s.listen }},
+		{"admin-listen", "address for /metrics, /healthz, /readyz and /status, HOST:PORT", "127.0.0.1:8081",
+			func(s *settings) any { return &s.adminListen }},
+		{"drain-delay", "after SIGTERM: how long to go on serving while /readyz says 503, so that load balancers notice", "3s",
+			func(s *settings) any { return &s.drainDelay }},
+		{"shutdown-timeout", "after that: how long requests under way may take", "30s", func(s *settings) any { return &s.shutdownTimeout }},
+		{"log-level", "debug, info, warn or error", "info", func(s *settings) any { return &s.logLevel }},
+		{"log-format", "text or json", "text", func(s *settings) any { return &s.logFormat }},
+		{"check-config", "print every effective value with where it came from, say whether all is well, and end", "false",
+			func(s *settings) any { return &s.checkConfig }},
+	}
+}
+
+// text is the value of any flag: the parsing is done later, in one place for flags and environment.
+type text struct {
+	value   string
+	list    bool // given more than once, values are joined
+	boolean bool // --flag is --flag=true
+	given   bool
+}
+
+func (t *text) Set(value string) error {
+	if t.list && t.given {
+		value = t.value + "," + value
+	}
+	t.value, t.given = value, true
+	return nil
+}
+
+func (t *text) String() string   { return t.value }
+func (t *text) IsBoolFlag() bool { return t.boolean }
+
+func flags(options []config.Option) []cli.Flag {
+	all := []cli.Flag{&cli.StringSliceFlag{
+		Name: "config-file", EnvVars: []string{configFileEnv},
+		Usage: "read [keystone_authtoken] of `FILE`, such as /etc/glance/glance-api.conf; more than once: later files win",
+	}}
+	for _, o := range ownOptions() {
+		_, boolean := o.to(new(settings)).(*bool)
+		all = append(all, &cli.GenericFlag{Name: o.name, Usage: o.help, DefaultText: cmp.Or(o.byDefault, "unset"), Value: &text{boolean: boolean}})
+	}
+	for _, o := range options {
+		if o.Flag() == "" {
+			continue
+		}
+		all = append(all, &cli.GenericFlag{
+			Name: o.Flag(), Usage: o.Help, DefaultText: cmp.Or(o.Default, "unset"), Category: "[" + o.Section + "]",
+			Value: &text{list: o.Kind == config.List, boolean: o.Kind == config.Bool},
+		})
+	}
+	return all
+}
+
+// readSettings puts flags, environment and files together. The error names all that is wrong.
+func readSettings(c *cli.Context, options []config.Option, environ []string) (*settings, error) {
+	s := &settings{}
+	env := map[string]string{}
+	for _, pair := range environ {
+		if name, value, ok := strings.Cut(pair, "="); ok {
+			env[name] = value
+		}
+	}
+	delete(env, configFileEnv) // urfave/cli has read it
+
+	var problems []error
+	for _, o := range ownOptions() {
+		value, source := o.byDefault, config.Source{}
+		if v, ok := env[o.env()]; ok {
+			value, source = v, config.Source{Origin: config.Environment, Name: o.env()}
+			delete(env, o.env())
+		}
+		if t := c.Generic(o.name).(*text); t.given {
+			value, source = t.value, config.Source{Origin: config.Flag, Name: o.name}
+		}
+		if err := parse(value, o.to(s)); err != nil {
+			problems = append(problems, &config.Error{Source: source, Text: err.Error()})
+		}
+		s.values = append(s.values, config.Value{Name: strings.ReplaceAll(o.name, "-", "_"), Text: value, Source: source})
+	}
+
+	in := config.Input{Files: c.StringSlice("config-file"), Flags: map[string]string{}}
+	for name, value := range env {
+		in.Environ = append(in.Environ, name+"="+value)
+	}
+	for _, o := range options {
+		if name := o.Flag(); name != "" {
+			if t := c.Generic(name).(*text); t.given {
+				in.Flags[name] = t.value
+			}
+		}
+	}
+	var err error
+	if s.token, err = config.LoadAuthToken(in); err != nil {
+		problems = append(problems, err)
+	}
+	return s, errors.Join(problems...)
+}
+
+func parse(value string, to any) (err error) {
+	switch to := to.(type) {
+	case *string:
+		*to = value
+	case *bool:
+		switch strings.ToLower(value) {
+		case "true", "yes", "on", "1":
+			*to = true
+		case "false", "no", "off", "0":
+			*to = false
+		default:
+			err = fmt.Errorf("%q is not a boolean; write true or false", value)
+		}
+	case *int:
+		if *to, err = strconv.Atoi(value); err != nil || *to < 0 {
+			err = fmt.Errorf("%q is not a number of bytes", value)
+		}
+	case *time.Duration:
+		if *to, err = time.ParseDuration(value); err != nil || *to < 0 {
+			err = fmt.Errorf("%q is not a duration; write 5s, 500ms or 1m30s", value)
+		}
+	default:
+		panic(fmt.Sprintf("an option of type %T", to))
+	}
+	return err
+}
+
+func readPEM(path string) ([]byte, error) {
+	b, err := os.ReadFile(path)
+	if err == nil && len(b) == 0 {
+		err = fmt.Errorf("%s is empty", path)
+	}
+	return b, err
+}

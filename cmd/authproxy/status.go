@@ -1,0 +1,144 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"time"
+
+	"authproxy/certs"
+	"authproxy/revocation"
+	"authproxy/validate"
+)
+
+// ready says why requests should not come here, or nil. Ready is who knows the signing certificates and has a list that
+// counts, or knows that this Identity service has no PKI; once that was so, an Identity service that is down is no reason
+// to send the requests elsewhere.
+func (p *parts) ready() error {
+	if p.life.draining.Load() {
+		return errors.New("stopping")
+	}
+	if p.life.ready.Load() {
+		return nil
+	}
+	if err := p.unready(); err != nil {
+		return err
+	}
+	p.life.ready.Store(true)
+	return nil
+}
+
+func (p *parts) unready() error {
+	if p.certificates == nil {
+		return nil // pki = off
+	}
+	c := p.certificates.Status()
+	if !hasUsable(c) {
+		if p.settings.token.PKI == "auto" && p.noPKI() && p.settings.token.AuthType != "none" {
+			return nil
+		}
+		return notYet("no signing certificates", c.LastError)
+	}
+	if p.list == nil {
+		return nil
+	}
+	l := p.list.Status()
+	switch {
+	case !l.Held:
+		return notYet("no revocation list", l.LastError)
+	case !l.Fresh && p.settings.token.RevocationStalePolicy == "reject":
+		return notYet("no fresh revocation list", l.LastError)
+	}
+	return nil
+}
+
+func hasUsable(c certs.Status) bool {
+	for _, s := range c.Signers {
+		if s.Usable {
+			return true
+		}
+	}
+	return false
+}
+
+func notYet(what, why string) error {
+	if why == "" {
+		return errors.New(what + " yet")
+	}
+	return fmt.Errorf("%s: %s", what, why)
+}
+
+// status is the body of /status.
+type status struct {
+	Ready    bool   `json:"ready"`
+	NotReady string `json:"not_ready,omitempty"`
+
+	Upstream          string `json:"upstream"`
+	DelayAuthDecision bool   `json:"delay_auth_decision"`
+	// IdentityURL is absent where the proxy runs without an Identity service.
+	IdentityURL string `json:"identity_url,omitempty"`
+	PKI         string `json:"pki"`
+
+	Certificates *certificateStatus `json:"certificates,omitempty"`
+	Revocation   *revocation.Status `json:"revocation,omitempty"`
+	// RevocationSkipped says that revoked tokens are accepted (insecure_skip_revocation).
+	RevocationSkipped bool        `json:"revocation_skipped,omitempty"`
+	Cache             cacheStatus `json:"cache"`
+	RequestsUnderWay  int64       `json:"requests_under_way"`
+}
+
+type certificateStatus struct {
+	certs.Status
+	Signers []signerStatus `json:"signers"`
+}
+
+type signerStatus struct {
+	certs.SignerStatus
+	DaysLeft float64 `json:"days_left"`
+}
+
+type cacheStatus struct {
+	Entries      int    `json:"entries"`
+	Bytes        int    `json:"bytes"`
+	Evicted      uint64 `json:"evicted"`
+	Hits         uint64 `json:"hits"`
+	Misses       uint64 `json:"misses"`
+	NegativeHits uint64 `json:"negative_hits"`
+	Online       uint64 `json:"online_validations"`
+}
+
+func (p *parts) status() any {
+	c := p.settings.token
+	s := status{
+		Upstream: p.settings.upstream, DelayAuthDecision: c.DelayAuthDecision, IdentityURL: c.AuthURL, PKI: c.PKI,
+		RevocationSkipped: p.certificates != nil && p.list == nil, RequestsUnderWay: p.life.underWay.Load(),
+	}
+	if err := p.ready(); err != nil {
+		s.NotReady = err.Error()
+	} else {
+		s.Ready = true
+	}
+	if p.certificates != nil {
+		st := p.certificates.Status()
+		s.Certificates = &certificateStatus{Status: st, Signers: []signerStatus{}}
+		for _, signer := range st.Signers {
+			s.Certificates.Signers = append(s.Certificates.Signers, signerStatus{signer, daysLeft(signer)})
+		}
+	}
+	if p.list != nil {
+		st := p.list.Status()
+		s.Revocation = &st
+	}
+	s.Cache = cacheStatus(figures(p.validator.Stats()))
+	return s
+}
+
+func figures(s validate.Stats) cacheStatus {
+	return cacheStatus{
+		Entries: s.Entries, Bytes: s.Bytes, Evicted: s.Evicted,
+		Hits: s.Hits, Misses: s.Misses, NegativeHits: s.NegativeHits, Online: s.Online,
+	}
+}
+
+func daysLeft(s certs.SignerStatus) float64 {
+	return time.Until(s.NotAfter).Hours() / 24
+}

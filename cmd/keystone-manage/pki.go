@@ -1,0 +1,91 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"os/user"
+	"path/filepath"
+	"slices"
+	"strconv"
+
+	"github.com/urfave/cli/v2"
+
+	"authproxy/certs"
+)
+
+// pkiSetup makes the files of [signing].
+func (t tool) pkiSetup(c *cli.Context) error {
+	s, err := t.settings(c)
+	if err != nil {
+		return err
+	}
+	uid, gid, err := owner(c.String("keystone-user"), c.String("keystone-group"))
+	if err != nil {
+		return err
+	}
+	paths := []string{s.Signing.CertFile, s.Signing.KeyFile, s.Signing.CACerts, s.Signing.CAKey}
+	made, err := missingDirs(paths)
+	if err != nil {
+		return err
+	}
+	if err := certs.Setup(certs.SetupOptions{
+		CertFile: s.Signing.CertFile, KeyFile: s.Signing.KeyFile, CACerts: s.Signing.CACerts, CAKey: s.Signing.CAKey,
+		KeySize: s.Signing.KeySize, ValidDays: s.Signing.ValidDays, Subject: s.Signing.CertSubject, Rebuild: c.Bool("rebuild"),
+	}); err != nil {
+		return err
+	}
+	if uid >= 0 || gid >= 0 {
+		for _, path := range append(made, paths...) {
+			if err := os.Lchown(path, uid, gid); err != nil {
+				return fmt.Errorf("giving the files to the server's user: %w", err)
+			}
+		}
+	}
+	for _, path := range paths {
+		fmt.Fprintln(t.stdout, "made", path)
+	}
+	return nil
+}
+
+// owner looks up the ids of a user and a group; -1 stands for one that is not named.
+func owner(userName, groupName string) (uid, gid int, err error) {
+	uid, gid = -1, -1
+	if userName != "" {
+		u, err := user.Lookup(userName)
+		if err != nil {
+			return 0, 0, fmt.Errorf("--keystone-user: %w", err)
+		}
+		if uid, err = strconv.Atoi(u.Uid); err != nil {
+			return 0, 0, fmt.Errorf("--keystone-user: %w", err)
+		}
+	}
+	if groupName != "" {
+		g, err := user.LookupGroup(groupName)
+		if err != nil {
+			return 0, 0, fmt.Errorf("--keystone-group: %w", err)
+		}
+		if gid, err = strconv.Atoi(g.Gid); err != nil {
+			return 0, 0, fmt.Errorf("--keystone-group: %w", err)
+		}
+	}
+	return uid, gid, nil
+}
+
+// missingDirs are the directories above the paths that are yet to be made.
+func missingDirs(paths []string) (dirs []string, err error) {
+	for _, path := range paths {
+		for dir := filepath.Dir(path); !slices.Contains(dirs, dir); dir = filepath.Dir(dir) {
+			_, err := os.Stat(dir)
+			if err == nil {
+				break
+			}
+			if !errors.Is(err, fs.ErrNotExist) {
+				return nil, err
+			}
+			dirs = append(dirs, dir)
+		}
+	}
+	return dirs, nil
+}

@@ -1,0 +1,143 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"time"
+
+	"github.com/urfave/cli/v2"
+
+	"authproxy/keystone/server/app"
+	"authproxy/keystone/server/bootstrap"
+	"authproxy/keystone/server/store/sql"
+	"authproxy/keystone/server/tokens"
+)
+
+func run(ctx context.Context, args []string, stdout, stderr io.Writer) error {
+	t := tool{stdout: stdout, stderr: stderr}
+	command := &cli.App{
+		Name:            "keystone-manage",
+		Usage:           "set up and look after the identity backend",
+		Writer:          stdout,
+		ErrWriter:       stderr,
+		HideHelpCommand: true,
+		ExitErrHandler:  func(*cli.Context, error) {}, // main does it
+		Flags: []cli.Flag{
+			&cli.StringSliceFlag{Name: "config-file", Usage: "read `FILE` (more than once: later ones win) instead of the first keystone.conf in ~/.keystone, ~, /etc/keystone, /etc"},
+		},
+		Commands: []*cli.Command{
+			{Name: "bootstrap", Usage: "make the first domain, administrator, roles, service user and the identity service's endpoints",
+				Flags: bootstrapFlags(), Action: t.bootstrap},
+			{Name: "db_sync", Usage: "make the tables of the database or bring them up to date", ArgsUsage: "[VERSION]",
+				Flags:  []cli.Flag{&cli.StringFlag{Name: "extension", Usage: "accepted and ignored: the tables of extensions are always made"}},
+				Action: t.dbSync},
+			{Name: "db_version", Usage: "print the version of the database's tables", ArgsUsage: " ", Action: t.dbVersion},
+			{Name: "pki_setup", Usage: "make a CA and a certificate that signs tokens", ArgsUsage: " ", Flags: []cli.Flag{
+				&cli.StringFlag{Name: "keystone-user", Usage: "`USER` that the files are to belong to"},
+				&cli.StringFlag{Name: "keystone-group", Usage: "`GROUP` that the files are to belong to"},
+				&cli.BoolFlag{Name: "rebuild", Usage: "replace files that are there: whoever trusts the old CA has to fetch the new one"},
+			}, Action: t.pkiSetup},
+			{Name: "token_flush", Usage: "remove the records of tokens that expired long enough ago", ArgsUsage: " ", Action: t.tokenFlush},
+		},
+		Action: func(c *cli.Context) error {
+			if name := c.Args().First(); name != "" {
+				return fmt.Errorf("there is no command %q: keystone-manage without arguments lists them", name)
+			}
+			return cli.ShowAppHelp(c)
+		},
+	}
+	return command.RunContext(ctx, args)
+}
+
+// tool is the commands.
+type tool struct{ stdout, stderr io.Writer }
+
+// settings reads the configuration and repeats its warnings.
+func (t tool) settings(c *cli.Context) (*app.Settings, error) {
+	s, err := app.Load(c.StringSlice("config-file"), nil, os.Getenv)
+	if err != nil {
+		return nil, err
+	}
+	for _, w := range s.Warnings() {
+		fmt.Fprintln(t.stderr, "keystone-manage: warning:", w)
+	}
+	return s, nil
+}
+
+// withDatabase runs f over the database that open gives.
+func (t tool) withDatabase(c *cli.Context, open func(*app.Settings, context.Context) (*sql.Store, error), f func(*app.Settings, *sql.Store) error) (err error) {
+	s, err := t.settings(c)
+	if err != nil {
+		return err
+	}
+	db, err := open(s, c.Context)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, db.Close()) }()
+	return f(s, db)
+}
+
+func (t tool) dbSync(c *cli.Context) error {
+	return t.withDatabase(c, (*app.Settings).OpenAnyStore, func(_ *app.Settings, db *sql.Store) error { return db.Migrate(c.Context) })
+}
+
+func (t tool) dbVersion(c *cli.Context) error {
+	return t.withDatabase(c, (*app.Settings).OpenAnyStore, func(_ *app.Settings, db *sql.Store) error {
+		version, err := db.Version(c.Context)
+		if err == nil {
+			fmt.Fprintln(t.stdout, version)
+		}
+		return err
+	})
+}
+
+func (t tool) tokenFlush(c *cli.Context) error {
+	return t.withDatabase(c, (*app.Settings).OpenStore, func(_ *app.Settings, db *sql.Store) error {
+		n, err := tokens.Flush(c.Context, db, time.Now().Add(-tokens.DefaultWindow))
+		if err == nil {
+			fmt.Fprintf(t.stdout, "%d tokens removed\n", n)
+		}
+		return err
+	})
+}
+
+func bootstrapFlags() []cli.Flag {
+	text := func(name, env, value, usage string) cli.Flag {
+		return &cli.StringFlag{Name: name, EnvVars: []string{env}, Value: value, Usage: usage}
+	}
+	return []cli.Flag{
+		text("bootstrap-password", "OS_BOOTSTRAP_PASSWORD", "", "password of the administrator; better given by the variable, for others can see a command line"),
+		text("bootstrap-username", "OS_BOOTSTRAP_USERNAME", "admin", "name of the administrator"),
+		text("bootstrap-project-name", "OS_BOOTSTRAP_PROJECT_NAME", "admin", "project of the administrator"),
+		text("bootstrap-role-name", "OS_BOOTSTRAP_ROLE_NAME", "admin", "role of the administrator"),
+		text("bootstrap-service-name", "OS_BOOTSTRAP_SERVICE_NAME", "keystone", "name of the identity service in the catalog"),
+		text("bootstrap-region-id", "OS_BOOTSTRAP_REGION_ID", "", "region of its endpoints"),
+		text("bootstrap-admin-url", "OS_BOOTSTRAP_ADMIN_URL", "", "its admin endpoint"),
+		text("bootstrap-public-url", "OS_BOOTSTRAP_PUBLIC_URL", "", "its public endpoint"),
+		text("bootstrap-internal-url", "OS_BOOTSTRAP_INTERNAL_URL", "", "its internal endpoint"),
+		text("bootstrap-service-username", "OS_BOOTSTRAP_SERVICE_USERNAME", "", "name of a user with role service, for authproxy to log in by"),
+		text("bootstrap-service-password", "OS_BOOTSTRAP_SERVICE_PASSWORD", "", "password of that user"),
+	}
+}
+
+func (t tool) bootstrap(c *cli.Context) error {
+	return t.withDatabase(c, (*app.Settings).OpenStore, func(s *app.Settings, db *sql.Store) error {
+		return bootstrap.Run(c.Context, s.Build(db, app.Options{}).Server, bootstrap.Options{
+			Password:        c.String("bootstrap-password"),
+			Username:        c.String("bootstrap-username"),
+			ProjectName:     c.String("bootstrap-project-name"),
+			RoleName:        c.String("bootstrap-role-name"),
+			ServiceName:     c.String("bootstrap-service-name"),
+			RegionID:        c.String("bootstrap-region-id"),
+			AdminURL:        c.String("bootstrap-admin-url"),
+			PublicURL:       c.String("bootstrap-public-url"),
+			InternalURL:     c.String("bootstrap-internal-url"),
+			ServiceUsername: c.String("bootstrap-service-username"),
+			ServicePassword: c.String("bootstrap-service-password"),
+		})
+	})
+}

@@ -1,0 +1,204 @@
+package client
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net/http"
+	"net/url"
+	"strings"
+
+	"authproxy/certs"
+)
+
+// Fetch gets the signing certificates and the CA certificates as PEM, without a token: OS-SIMPLE-CERT of v3, and where v3 has
+// none, /v2.0/certificates. It is a certs.Source. The error wraps certs.ErrNoPKI where both answer 403, 404 or 410. ca is nil
+// where the service has signing certificates only.
+func (c *Client) Fetch(ctx context.Context) (signing, ca []byte, err error) {
+	a, err := c.certificates(ctx, c.endpoints.Load().v3+"/OS-SIMPLE-CERT/certificates")
+	if err != nil {
+		return nil, nil, err
+	}
+	if a.status == http.StatusNotFound && !c.confirmed.Load() && c.discover(ctx) {
+		if a, err = c.certificates(ctx, c.endpoints.Load().v3+"/OS-SIMPLE-CERT/certificates"); err != nil {
+			return nil, nil, err
+		}
+	}
+	caURL, v3Status := c.endpoints.Load().v3+"/OS-SIMPLE-CERT/ca", a.status
+	if saysNoPKI(a.status) {
+		if a, err = c.certificates(ctx, c.endpoints.Load().v2+"/certificates/signing"); err != nil {
+			return nil, nil, err
+		}
+		caURL = c.endpoints.Load().v2 + "/certificates/ca"
+	}
+	switch {
+	case saysNoPKI(a.status):
+		return nil, nil, fmt.Errorf("fetching certificates: %w (v3 answered %d, v2.0 %d)", certs.ErrNoPKI, v3Status, a.status)
+	case a.status != http.StatusOK:
+		return nil, nil, answered("fetching the signing certificates", a.status)
+	}
+	signing = a.body
+	if a, err = c.certificates(ctx, caURL); err != nil {
+		return nil, nil, err
+	}
+	switch {
+	case saysNoPKI(a.status):
+		c.log.Debug("the Identity service has signing certificates but no CA certificate", "status", a.status)
+		return signing, nil, nil
+	case a.status != http.StatusOK:
+		return nil, nil, answered("fetching the CA certificates", a.status)
+	}
+	return signing, a.body, nil
+}
+
+func (c *Client) certificates(ctx context.Context, url string) (answer, error) {
+	return c.send(ctx, call{doing: "fetching certificates", method: http.MethodGet, url: url, limit: maxCertificates, timeout: c.options.Timeout})
+}
+
+// saysNoPKI are the answers of Keystones that have given up PKI: 403 and 410 since Pike, 404 where the route is gone.
+func saysNoPKI(status int) bool {
+	return status == http.StatusForbidden || status == http.StatusNotFound || status == http.StatusGone
+}
+
+// FetchRevocationList gets the signed revocation list, GET /v3/auth/tokens/OS-PKI/revoked, with the own token. It returns the
+// CMS text in PEM, unverified. The error wraps certs.ErrNoPKI at 403, 404 or 410; 403 may also mean that the proxy's user lacks
+// the role that the list needs.
+func (c *Client) FetchRevocationList(ctx context.Context) (signed []byte, err error) {
+	const doing = "fetching the revocation list"
+	a, err := c.sendOwn(ctx, call{doing: doing, method: http.MethodGet, url: c.endpoints.Load().v3 + "/auth/tokens/OS-PKI/revoked",
+		limit: c.options.MaxListSize, timeout: c.options.ListTimeout})
+	switch {
+	case err != nil:
+		return nil, err
+	case a.status == http.StatusForbidden:
+		return nil, fmt.Errorf("%s: %w (it answered 403, which may also mean that the proxy's user lacks the role admin or service)", doing, certs.ErrNoPKI)
+	case saysNoPKI(a.status):
+		return nil, fmt.Errorf("%s: %w (it answered %d)", doing, certs.ErrNoPKI, a.status)
+	case a.status != http.StatusOK:
+		return nil, answered(doing, a.status)
+	}
+	var body struct {
+		Signed string `json:"signed"`
+	}
+	if json.Unmarshal(a.body, &body) != nil {
+		return nil, unavailable(doing, errors.New("the answer is not JSON with a text in its member signed"))
+	}
+	if body.Signed == "" {
+		return nil, unavailable(doing, errors.New("the answer has no member signed"))
+	}
+	return []byte(body.Signed), nil
+}
+
+// Validate asks the service about a token, GET /v3/auth/tokens. body is the JSON of the token ({"token":{…}}). allowExpired
+// also accepts one that expired within the service's allow_expired_window. The error wraps ErrNotFound where the service says
+// that there is no such token: a 404 that has Keystone's error body, since that of a load balancer says nothing about tokens.
+func (c *Client) Validate(ctx context.Context, text string, allowExpired bool) (body []byte, err error) {
+	const doing = "validating a token"
+	if !sendable(text) {
+		return nil, fmt.Errorf("%s: %w: it holds bytes that no token has", doing, ErrNotFound)
+	}
+	query := url.Values{}
+	if c.options.NoCatalog {
+		query.Set("nocatalog", "1")
+	}
+	if allowExpired {
+		query.Set("allow_expired", "1")
+	}
+	target := c.endpoints.Load().v3 + "/auth/tokens"
+	if len(query) > 0 {
+		target += "?" + query.Encode()
+	}
+	a, err := c.sendOwn(ctx, call{doing: doing, method: http.MethodGet, url: target, subject: text, limit: maxTokenBody, timeout: c.options.Timeout})
+	switch {
+	case err != nil:
+		return nil, err
+	case a.status == http.StatusNotFound && isKeystoneError(a.body):
+		return nil, fmt.Errorf("%s: %w", doing, ErrNotFound)
+	case a.status != http.StatusOK:
+		return nil, answered(doing, a.status)
+	}
+	return a.body, nil
+}
+
+// isKeystoneError tells {"error": {…}} from other people's pages.
+func isKeystoneError(body []byte) bool {
+	var e struct {
+		Error map[string]json.RawMessage `json:"error"`
+	}
+	return json.Unmarshal(body, &e) == nil && e.Error != nil
+}
+
+// sendOwn sends with the own token; a 401 brings one login and one more try.
+func (c *Client) sendOwn(ctx context.Context, r call) (answer, error) {
+	stale := ""
+	for again := range 2 {
+		own, err := c.token(ctx, stale)
+		if err != nil {
+			return answer{}, fmt.Errorf("%s: %w", r.doing, err)
+		}
+		r.own = own
+		a, err := c.send(ctx, r)
+		if err != nil || a.status != http.StatusUnauthorized {
+			return a, err
+		}
+		if again == 0 {
+			c.log.Info("the Identity service refuses the proxy's token, logging in again", "doing", r.doing)
+		}
+		stale = own
+	}
+	return answer{}, unavailable(r.doing, errRefused)
+}
+
+// discover looks in the service's version document for where its API is, and says whether that is elsewhere than was thought.
+// Only paths are taken from it: its links often name hosts that cannot be reached from here, and tokens go to no other host.
+func (c *Client) discover(ctx context.Context) bool {
+	a, err := c.send(ctx, call{doing: "reading the API versions", method: http.MethodGet, url: c.base.String() + "/", limit: maxVersions, timeout: c.options.Timeout})
+	if err != nil || a.status != http.StatusOK && a.status != http.StatusMultipleChoices {
+		return false
+	}
+	old := c.endpoints.Load()
+	found := versionPaths(a.body, c.base, *old)
+	if found == *old {
+		return false
+	}
+	c.endpoints.Store(&found)
+	c.log.Info("the Identity service names other paths for its API", "v3", found.v3, "v2", found.v2)
+	return true
+}
+
+// versionPaths takes the paths of v3 and v2.0 out of a version document, and keeps the old ones where it names none. Scheme
+// and host stay those of base.
+func versionPaths(document []byte, base *url.URL, old endpoints) endpoints {
+	var body struct {
+		Versions struct {
+			Values []struct {
+				ID    string `json:"id"`
+				Links []struct {
+					Rel  string `json:"rel"`
+					Href string `json:"href"`
+				} `json:"links"`
+			} `json:"values"`
+		} `json:"versions"`
+	}
+	if json.Unmarshal(document, &body) != nil {
+		return old
+	}
+	found := old
+	for _, v := range body.Versions.Values {
+		for _, link := range v.Links {
+			u, err := url.Parse(link.Href)
+			if err != nil || link.Rel != "self" || !strings.HasPrefix(u.Path, "/") {
+				continue // a path without a slash in front would become a part of the host
+			}
+			here := (&url.URL{Scheme: base.Scheme, Host: base.Host, Path: strings.TrimRight(u.Path, "/")}).String()
+			switch {
+			case strings.HasPrefix(v.ID, "v3"):
+				found.v3 = here
+			case strings.HasPrefix(v.ID, "v2"):
+				found.v2 = here
+			}
+		}
+	}
+	return found
+}

@@ -1,0 +1,214 @@
+package config
+
+import (
+	"slices"
+	"strings"
+	"time"
+)
+
+// Keystone is the configuration of keystone-all and keystone-manage: the options of keystone.conf that these act on.
+type Keystone struct {
+	// File is the first of the configuration files, "" where the built-in defaults are used alone.
+	File string
+
+	// [DEFAULT]. AdminToken is unset where the shared secret is off. Endpoints are "" where links are made from the request's
+	// Host, else as written, with %(public_port)s and the like filled in.
+	AdminToken                    Secret
+	PublicBindHost, AdminBindHost string
+	PublicPort, AdminPort         int
+	PublicEndpoint, AdminEndpoint string
+	MaxRequestBodySize            int64 // bytes
+	MaxParamSize                  int   // bytes of an id or name in a request
+	// MaxTokenSize bounds the token text that is read from a header or a body, in bytes. Kilo's 8192 was a bound for ids;
+	// a PKI token with a full catalog is longer, and the proxy takes 64 KiB.
+	MaxTokenSize    int
+	Debug           bool
+	LogFile, LogDir string
+
+	// [token]
+	Provider         string // "uuid", "pki" or "pkiz"
+	TokenExpiration  time.Duration
+	HashAlgorithm    string
+	RevokeByID       bool
+	Bind             []string
+	EnforceTokenBind string
+
+	Signing  Signing
+	Database Database
+
+	// [auth]
+	AuthMethods []string
+
+	// [identity]
+	DefaultDomainID string
+
+	values   []Value
+	warnings []Warning
+}
+
+// Signing is the [signing] section: where the certificate and key are that sign tokens, and what pki_setup makes them from.
+type Signing struct {
+	CertFile, KeyFile string
+	CACerts, CAKey    string
+	KeySize           int // bits
+	ValidDays         int
+	CertSubject       string // "/C=US/…/CN=www.example.com"
+
+	tokenFormat string
+}
+
+// Effective lists every option that has an effect with its value, secrets masked, and where it came from.
+func (k *Keystone) Effective() []Value { return slices.Clone(k.values) }
+
+// Warnings says what an operator should look at, though it does not stop the server.
+func (k *Keystone) Warnings() []Warning { return slices.Clone(k.warnings) }
+
+// KeystoneOptions is the table that [LoadKeystone] reads by.
+func KeystoneOptions() []Option { return describe(keystoneTable()) }
+
+// LoadKeystone reads the backend's configuration. Operators bring whole files of a real Keystone: sections and keys that mean
+// nothing here only draw warnings. A wrong value of an option that is acted on is an error, as is one that asks for what is
+// not there (a driver, TLS), since going on without it would surprise. The environment is not read.
+func LoadKeystone(in Input) (*Keystone, error) {
+	table := keystoneTable()
+	l, err := newLoader(describe(table), in, "")
+	if err != nil {
+		return nil, err
+	}
+	k := new(Keystone)
+	if len(in.Files) > 0 {
+		k.File = in.Files[0]
+	}
+	l.foreignKeys()
+	fill(l, k, table)
+	if len(l.errs) == 0 {
+		k.check(l)
+	}
+	if err := l.err(); err != nil {
+		return nil, err
+	}
+	k.values, k.warnings = l.values, l.warnings
+	return k, nil
+}
+
+func keystoneTable() []field[Keystone] {
+	return slices.Concat(defaultFields(), tokenFields(), signingFields(), driverFields())
+}
+
+func defaultFields() []field[Keystone] {
+	return []field[Keystone]{
+		{Option{Section: defaultSection, Name: "admin_token", Secret: true, rule: checkAdminToken,
+			Help: "shared secret that makes a request all-powerful, for bootstrapping; off where empty"},
+			func(k *Keystone) any { return &k.AdminToken }},
+		{Option{Section: defaultSection, Name: "public_bind_host", Default: "127.0.0.1",
+			Aliases: []string{"bind_host", "eventlet_server.public_bind_host"}, Help: "address of the public listener"},
+			func(k *Keystone) any { return &k.PublicBindHost }},
+		{Option{Section: defaultSection, Name: "admin_bind_host", Default: "127.0.0.1",
+			Aliases: []string{"bind_host", "eventlet_server.admin_bind_host"}, Help: "address of the admin listener"},
+			func(k *Keystone) any { return &k.AdminBindHost }},
+		{Option{Section: defaultSection, Name: "public_port", Default: "5000", Min: 0, Max: 65535,
+			Aliases: []string{"eventlet_server.public_port"}, Help: "port of the public listener"},
+			func(k *Keystone) any { return &k.PublicPort }},
+		{Option{Section: defaultSection, Name: "admin_port", Default: "35357", Min: 0, Max: 65535,
+			Aliases: []string{"eventlet_server.admin_port"}, Help: "port of the admin listener"},
+			func(k *Keystone) any { return &k.AdminPort }},
+		{Option{Section: defaultSection, Name: "public_endpoint",
+			Help: "base URL of the public listener in links; made from each request's Host where unset"},
+			func(k *Keystone) any { return &k.PublicEndpoint }},
+		{Option{Section: defaultSection, Name: "admin_endpoint",
+			Help: "base URL of the admin listener in links; made from each request's Host where unset"},
+			func(k *Keystone) any { return &k.AdminEndpoint }},
+		{Option{Section: defaultSection, Name: "max_request_body_size", Default: "114688", Min: 1024, Max: 1 << 30,
+			Aliases: []string{"oslo_middleware.max_request_body_size"}, Help: "longest request body in bytes"},
+			func(k *Keystone) any { return &k.MaxRequestBodySize }},
+		{Option{Section: defaultSection, Name: "max_param_size", Default: "64", Min: 32, Max: 4096, Help: "longest id or name in a request"},
+			func(k *Keystone) any { return &k.MaxParamSize }},
+		{Option{Section: defaultSection, Name: "max_token_size", Default: "65536", Min: 32, Max: 1 << 20, Help: "longest token in bytes"},
+			func(k *Keystone) any { return &k.MaxTokenSize }},
+		{Option{Section: defaultSection, Name: "debug", Default: "false", Help: "log more, and tell clients why they got a 401"},
+			func(k *Keystone) any { return &k.Debug }},
+		{Option{Section: defaultSection, Name: "log_file", Aliases: []string{"logfile"}, Help: "file to log to instead of standard error"},
+			func(k *Keystone) any { return &k.LogFile }},
+		{Option{Section: defaultSection, Name: "log_dir", Aliases: []string{"logdir"}, Help: "directory of log_file"},
+			func(k *Keystone) any { return &k.LogDir }},
+		{Option{Section: "database", Name: "connection", Default: "sqlite:///keystone.db", Secret: true,
+			Deprecated: []string{"DEFAULT.sql_connection", "sql.connection"},
+			Help:       "where data is kept: sqlite:///relative/path, sqlite:////absolute/path or postgresql://user:password@host/name"},
+			func(k *Keystone) any { return &k.Database.connection }},
+		{Option{Section: "database", Name: "idle_timeout", Default: "3600", Min: 1,
+			Deprecated: []string{"DEFAULT.sql_idle_timeout", "sql.idle_timeout"}, Help: "seconds after which an idle connection is closed"},
+			func(k *Keystone) any { return &k.Database.IdleTimeout }},
+		{Option{Section: "identity", Name: "default_domain_id", Default: "default", Help: "id of the domain that v2.0 shows"},
+			func(k *Keystone) any { return &k.DefaultDomainID }},
+	}
+}
+
+func tokenFields() []field[Keystone] {
+	return []field[Keystone]{
+		{Option{Section: "token", Name: "provider", Choices: []string{"uuid", "pki", "pkiz"}, dotted: className("keystone.token.providers.", ".Provider"),
+			Help: "form of the tokens that are issued: uuid (the default), pki, pkiz, or keystone.token.providers.pki.Provider and the like"},
+			func(k *Keystone) any { return &k.Provider }},
+		{Option{Section: "token", Name: "expiration", Default: "3600", Min: 1, Max: 10 * 365 * 86400, Help: "seconds that a token is valid"},
+			func(k *Keystone) any { return &k.TokenExpiration }},
+		{Option{Section: "token", Name: "hash_algorithm", Default: "md5", Choices: hashNames,
+			Help: "hash of PKI tokens that is their id; proxies name it in hash_algorithms"},
+			func(k *Keystone) any { return &k.HashAlgorithm }},
+		{Option{Section: "token", Name: "revoke_by_id", Default: "true", Help: "keep revoked ids, and serve the revocation list"},
+			func(k *Keystone) any { return &k.RevokeByID }},
+		{Option{Section: "token", Name: "bind", Choices: []string{"kerberos"}, Help: "mechanisms that new tokens are bound to: kerberos"},
+			func(k *Keystone) any { return &k.Bind }},
+		{Option{Section: "token", Name: "enforce_token_bind", Default: "permissive", rule: checkBind,
+			Help: "disabled, permissive, strict, required, or the name of the mechanism that every token must be bound to (kerberos)"},
+			func(k *Keystone) any { return &k.EnforceTokenBind }},
+		{Option{Section: "auth", Name: "methods", Default: "password,token", Choices: []string{"external", "password", "token"},
+			Help: "ways to log in: external, password, token"},
+			func(k *Keystone) any { return &k.AuthMethods }},
+	}
+}
+
+func signingFields() []field[Keystone] {
+	return []field[Keystone]{
+		{Option{Section: "signing", Name: "token_format", Choices: []string{"PKI", "UUID"}, Help: "old way to say [token] provider; must agree with it"},
+			func(k *Keystone) any { return &k.Signing.tokenFormat }},
+		{Option{Section: "signing", Name: "certfile", Default: "/etc/keystone/ssl/certs/signing_cert.pem", Help: "PEM file of the certificates that verify tokens"},
+			func(k *Keystone) any { return &k.Signing.CertFile }},
+		{Option{Section: "signing", Name: "keyfile", Default: "/etc/keystone/ssl/private/signing_key.pem", Help: "PEM file of the private key that signs tokens"},
+			func(k *Keystone) any { return &k.Signing.KeyFile }},
+		{Option{Section: "signing", Name: "ca_certs", Default: "/etc/keystone/ssl/certs/ca.pem", Help: "PEM file of the CA that issued certfile"},
+			func(k *Keystone) any { return &k.Signing.CACerts }},
+		{Option{Section: "signing", Name: "ca_key", Default: "/etc/keystone/ssl/private/cakey.pem", Help: "private key of the CA, for pki_setup"},
+			func(k *Keystone) any { return &k.Signing.CAKey }},
+		{Option{Section: "signing", Name: "key_size", Default: "2048", Min: 512, Max: 16384, Help: "bits of the keys that pki_setup makes"},
+			func(k *Keystone) any { return &k.Signing.KeySize }},
+		{Option{Section: "signing", Name: "valid_days", Default: "3650", Min: 1, Max: 36500, Help: "days that certificates of pki_setup are valid"},
+			func(k *Keystone) any { return &k.Signing.ValidDays }},
+		{Option{Section: "signing", Name: "cert_subject", Default: "/C=US/ST=Unset/L=Unset/O=Unset/CN=www.example.com", rule: checkSubject,
+			Help: "subject of the certificates that pki_setup makes"},
+			func(k *Keystone) any { return &k.Signing.CertSubject }},
+	}
+}
+
+// driverFields are options that ask for a part by name, of which there is one. They have no place in Keystone: any other
+// value is an error.
+func driverFields() []field[Keystone] {
+	only := func(section, name, help string, rule func(string) error) field[Keystone] {
+		return field[Keystone]{Option: Option{Section: section, Name: name, Help: help, rule: rule}}
+	}
+	fields := []field[Keystone]{
+		only("ssl", "enable", "TLS on both listeners", checkNoTLS),
+		only("eventlet_server_ssl", "enable", "TLS on both listeners", checkNoTLS),
+		only("auth", "password", "class of the method password", checkClass("keystone.auth.plugins.password.Password", "password")),
+		only("auth", "token", "class of the method token", checkClass("keystone.auth.plugins.token.Token", "token")),
+		only("identity", "domain_specific_drivers_enabled", "one identity driver for each domain", checkNoDomainDrivers),
+		only("token", "driver", "where tokens are kept",
+			checkClass("keystone.token.persistence.backends.sql.Token", "keystone.token.backends.sql.Token", "sql")),
+	}
+	for _, class := range []string{
+		"keystone.identity.backends.sql.Identity", "keystone.resource.backends.sql.Resource", "keystone.catalog.backends.sql.Catalog",
+		"keystone.assignment.backends.sql.Assignment", "keystone.assignment.role_backends.sql.Role",
+	} {
+		section := strings.ToLower(class[strings.LastIndexByte(class, '.')+1:])
+		fields = append(fields, only(section, "driver", "where the data of ["+section+"] is kept", checkClass(class, "sql")))
+	}
+	return fields
+}

@@ -1,0 +1,215 @@
+// Package app puts the identity backend together out of a keystone.conf. keystone-all and keystone-manage both begin here.
+package app
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+
+	"authproxy/keystone/config"
+	"authproxy/keystone/server"
+	"authproxy/keystone/server/assignment"
+	"authproxy/keystone/server/catalog"
+	"authproxy/keystone/server/identity"
+	"authproxy/keystone/server/policy"
+	"authproxy/keystone/server/store"
+	"authproxy/keystone/server/store/sql"
+	"authproxy/keystone/server/tokens"
+	"authproxy/keystone/token"
+)
+
+// Settings are the configuration and where it leaves what it makes.
+type Settings struct {
+	*config.Keystone
+	// StateDir is set where there is no configuration file: database and certificates are in this directory then, and the
+	// database is brought up to date without db_sync.
+	StateDir string
+}
+
+// Load reads the configuration: the named files, else the keystone.conf that is found in the usual places, else the defaults.
+// flags are options that win over files, see config.Input. getenv is os.Getenv.
+func Load(files []string, flags map[string]string, getenv func(string) string) (*Settings, error) {
+	home := getenv("HOME")
+	if len(files) == 0 {
+		found, err := config.FindKeystoneConf(home, "")
+		if err != nil {
+			return nil, err
+		}
+		if found != "" {
+			files = []string{found}
+		}
+	}
+	k, err := config.LoadKeystone(config.Input{Files: files, Flags: flags})
+	if err != nil {
+		return nil, err
+	}
+	s := &Settings{Keystone: k}
+	if len(files) > 0 {
+		return s, nil
+	}
+	if s.StateDir, err = stateDir(home, getenv("XDG_STATE_HOME")); err != nil {
+		return nil, err
+	}
+	certificates, private := filepath.Join(s.StateDir, "ssl", "certs"), filepath.Join(s.StateDir, "ssl", "private")
+	k.Database.Path = filepath.Join(s.StateDir, "keystone.db")
+	k.Signing.CertFile, k.Signing.KeyFile = filepath.Join(certificates, "signing_cert.pem"), filepath.Join(private, "signing_key.pem")
+	k.Signing.CACerts, k.Signing.CAKey = filepath.Join(certificates, "ca.pem"), filepath.Join(private, "cakey.pem")
+	return s, nil
+}
+
+// stateDir is $XDG_STATE_HOME/authproxy, by default ~/.local/state/authproxy, made for its owner alone.
+func stateDir(home, xdg string) (string, error) {
+	switch {
+	case filepath.IsAbs(xdg): // the specification says to ignore a relative one
+	case home != "":
+		xdg = filepath.Join(home, ".local", "state")
+	default:
+		return "", fmt.Errorf("no --config-file, and neither XDG_STATE_HOME nor HOME says where to keep the database")
+	}
+	dir := filepath.Join(xdg, "authproxy")
+	if err := os.MkdirAll(dir, 0o700); err != nil {
+		return "", fmt.Errorf("directory for the database: %w", err)
+	}
+	return dir, nil
+}
+
+// OpenStore opens the database. Without a configuration file its schema is brought up to date, else it has to be.
+func (s *Settings) OpenStore(ctx context.Context) (*sql.Store, error) {
+	db, err := s.OpenAnyStore(ctx)
+	if err != nil {
+		return nil, err
+	}
+	if s.StateDir != "" {
+		err = db.Migrate(ctx)
+	} else {
+		err = db.Check(ctx)
+	}
+	if err != nil {
+		db.Close()
+		return nil, err
+	}
+	return db, nil
+}
+
+// OpenAnyStore opens the database whatever its schema is.
+func (s *Settings) OpenAnyStore(ctx context.Context) (*sql.Store, error) {
+	if s.Database.Driver != "sqlite" {
+		return nil, fmt.Errorf("[database] connection: %s is not supported yet, use sqlite:///PATH", s.Database.Driver)
+	}
+	return sql.OpenSQLite(ctx, s.Database.Path)
+}
+
+// Parts is the backend put together.
+type Parts struct {
+	Server *server.Server
+	Keys   *tokens.KeyPair
+}
+
+// Options are what Build needs beside the configuration.
+type Options struct {
+	Log     *slog.Logger
+	Metrics prometheus.Registerer // nil for none
+	Now     func() time.Time      // time.Now where nil
+	// Hashing are the costs of password hashes; zero for the default.
+	Hashing identity.Params
+}
+
+// Build wires the subsystems over a database. It starts nothing.
+func (s *Settings) Build(db store.Store, o Options) *Parts {
+	if o.Now == nil {
+		o.Now = time.Now
+	}
+	revoker := &tokens.Revoker{Store: db, Now: o.Now, Window: tokens.DefaultWindow}
+	users := &identity.Manager{Store: db, Hasher: identity.NewHasher(o.Hashing), Tokens: revoker}
+	assignments := &assignment.Manager{Store: db, Users: users, Tokens: revoker}
+	services := &catalog.Manager{Store: db, Log: o.Log, Variables: map[string]string{
+		"public_port": strconv.Itoa(s.PublicPort), "admin_port": strconv.Itoa(s.AdminPort),
+		"public_bind_host": s.PublicBindHost, "admin_bind_host": s.AdminBindHost,
+		"public_endpoint": s.PublicEndpoint, "admin_endpoint": s.AdminEndpoint,
+	}}
+	keys := &tokens.KeyPair{CertFile: s.Signing.CertFile, KeyFile: s.Signing.KeyFile, Log: o.Log}
+	return &Parts{Keys: keys, Server: &server.Server{
+		Identity:   users,
+		Assignment: assignments,
+		Catalog:    services,
+		Tokens: &tokens.Manager{
+			Store: db, Revoker: revoker, Identity: users, Assignment: assignments, Catalog: services,
+			Form: s.form(), Keys: keys, HashAlgorithm: s.HashAlgorithm, Expiration: s.TokenExpiration,
+			Methods: slices.DeleteFunc(slices.Clone(s.AuthMethods), func(name string) bool { return !slices.Contains(tokens.AllMethods, name) }),
+			MaxText: s.MaxTokenSize, Now: o.Now, Log: o.Log,
+		},
+		Policy:     policy.Default(),
+		CAFile:     s.Signing.CACerts,
+		AdminToken: s.AdminToken.Reveal(),
+		RevokeByID: s.RevokeByID,
+		MaxBody:    s.MaxRequestBodySize,
+		Log:        o.Log,
+		Metrics:    o.Metrics,
+	}}
+}
+
+func (s *Settings) form() token.Form {
+	switch s.Provider {
+	case "pki":
+		return token.PKI
+	case "pkiz":
+		return token.PKIZ
+	}
+	return token.UUID
+}
+
+// CheckKeys says what would keep the server from signing tokens or verifiers from checking them.
+func (s *Settings) CheckKeys(keys *tokens.KeyPair, now time.Time) error {
+	if s.form() == token.UUID {
+		return nil
+	}
+	pair, err := keys.Load()
+	if err != nil {
+		return fmt.Errorf("[token] provider = %s: %w", s.Provider, err)
+	}
+	if now.After(pair.Leaf.NotAfter) {
+		return fmt.Errorf("[token] provider = %s: signing certificate %s expired on %s: tokens signed with it are worth nothing (renew it, or run keystone-manage pki_setup --rebuild)",
+			s.Provider, s.Signing.CertFile, pair.Leaf.NotAfter.Format(time.DateOnly))
+	}
+	if _, err := tokens.ReadCertificates(s.Signing.CACerts); err != nil {
+		return fmt.Errorf("[signing] ca_certs: %w (run keystone-manage pki_setup, or name the CA that issued %s)", err, s.Signing.CertFile)
+	}
+	return nil
+}
+
+// NewLog makes the logger that [DEFAULT] log_file, log_dir and debug ask for. format is "text" or "json". The file it writes
+// to, if it is not the one given, is to be closed.
+func (s *Settings) NewLog(stderr io.Writer, format string) (*slog.Logger, io.Closer, error) {
+	out, closer := stderr, io.Closer(io.NopCloser(nil))
+	if s.LogFile != "" {
+		path := s.LogFile
+		if s.LogDir != "" && !filepath.IsAbs(path) {
+			path = filepath.Join(s.LogDir, path)
+		}
+		f, err := os.OpenFile(path, os.O_APPEND|os.O_CREATE|os.O_WRONLY, 0o640)
+		if err != nil {
+			return nil, nil, fmt.Errorf("[DEFAULT] log_file: %w", err)
+		}
+		out, closer = f, f
+	}
+	o := &slog.HandlerOptions{Level: slog.LevelInfo}
+	if s.Debug {
+		o.Level = slog.LevelDebug
+	}
+	switch format {
+	case "text":
+		return slog.New(slog.NewTextHandler(out, o)), closer, nil
+	case "json":
+		return slog.New(slog.NewJSONHandler(out, o)), closer, nil
+	}
+	closer.Close()
+	return nil, nil, fmt.Errorf("log format %q is not one of text, json", format)
+}

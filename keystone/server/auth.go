@@ -1,0 +1,122 @@
+package server
+
+import (
+	"net/http"
+	"net/url"
+
+	"authproxy/keystone/server/fault"
+	"authproxy/keystone/server/policy"
+	"authproxy/keystone/server/tokens"
+)
+
+const subjectToken = "X-Subject-Token"
+
+func (s *Server) authRoutes(r routes) {
+	r.on("POST", "/v3/auth/tokens", issueToken)
+	r.on("GET", "/v3/auth/tokens", protect("identity:validate_token", nil, validateToken))
+	r.on("HEAD", "/v3/auth/tokens", protect("identity:check_token", nil, validateToken))
+	r.on("DELETE", "/v3/auth/tokens", protect("identity:revoke_token", subject, func(c *call) error {
+		if err := s.Tokens.Revoke(c.ctx(), c.r.Header.Get(subjectToken)); err != nil {
+			return err
+		}
+		return c.done()
+	}))
+	r.on("GET HEAD", "/v3/auth/tokens/OS-PKI/revoked", protect("identity:revocation_list", nil, revocationList))
+	r.on("GET HEAD", "/v3/auth/projects", protect("identity:get_auth_projects", nil, func(c *call) error {
+		return replyOwn(c, s.projects(), s.Assignment.UsableProjects, c.caller.UserID())
+	}))
+	r.on("GET HEAD", "/v3/auth/domains", protect("identity:get_auth_domains", nil, func(c *call) error {
+		return replyOwn(c, s.domains(), s.Assignment.UsableDomains, c.caller.UserID())
+	}))
+	r.on("GET HEAD", "/v3/auth/catalog", protect("identity:get_auth_catalog", nil, ownCatalog))
+}
+
+func issueToken(c *call) error {
+	o, err := c.body()
+	if err != nil {
+		return err
+	}
+	request, err := authRequest(o, c.s.Tokens.Methods)
+	if err != nil {
+		return err
+	}
+	request.NoCatalog = flag(c.r.URL.Query(), "nocatalog")
+	issued, err := c.s.Tokens.Issue(c.ctx(), request)
+	if err != nil {
+		return err
+	}
+	c.w.Header().Set(subjectToken, issued.Text)
+	c.replyBytes(http.StatusCreated, "application/json", issued.Record.Body)
+	return nil
+}
+
+// validateToken answers GET and HEAD /v3/auth/tokens. ?allow_expired takes a token that expired less than the window ago: a
+// service that works on for a user asks so.
+func validateToken(c *call) error {
+	text := c.r.Header.Get(subjectToken)
+	query := c.r.URL.Query()
+	record, err := c.s.Tokens.Validate(c.ctx(), text, flag(query, "allow_expired"))
+	if err != nil {
+		return err
+	}
+	body := record.Body
+	if flag(query, "nocatalog") {
+		if body, err = tokens.WithoutCatalog(body); err != nil {
+			return err
+		}
+	}
+	c.w.Header().Set(subjectToken, text)
+	c.replyBytes(http.StatusOK, "application/json", body)
+	return nil
+}
+
+// subject is the target of what is done to the token in X-Subject-Token.
+func subject(c *call) (policy.Target, error) {
+	record, err := c.s.Tokens.Validate(c.ctx(), c.r.Header.Get(subjectToken), false)
+	return policy.Target{"target.token.user_id": record.UserID}, err
+}
+
+// revocationList is GET /v3/auth/tokens/OS-PKI/revoked: the signed list, or with ?audit_id_only a plain one without ids.
+func revocationList(c *call) error {
+	if !c.s.RevokeByID {
+		return fault.Gone{What: "This service keeps no list of revoked tokens ([token] revoke_by_id)."}
+	}
+	if flag(c.r.URL.Query(), "audit_id_only") {
+		list, err := c.s.Tokens.RevocationList(c.ctx(), true)
+		if err != nil {
+			return err
+		}
+		c.replyBytes(http.StatusOK, "application/json", list)
+		return nil
+	}
+	signed, err := c.s.Tokens.SignedRevocationList(c.ctx())
+	if err != nil {
+		return err
+	}
+	c.reply(http.StatusOK, map[string]any{"signed": string(signed)})
+	return nil
+}
+
+func ownCatalog(c *call) error {
+	if c.caller.Token == nil || c.caller.Token.Project == nil {
+		return fault.Forbidden{Message: "A project-scoped token is required to produce a service catalog."}
+	}
+	built, err := c.s.Tokens.BuildCatalog(c.ctx(), c.caller.Token.User.ID, c.caller.Token.Project.ID)
+	if err != nil {
+		return err
+	}
+	c.reply(http.StatusOK, map[string]any{"catalog": tokens.CatalogJSON(built), "links": map[string]any{"self": c.base() + "/v3/auth/catalog"}})
+	return nil
+}
+
+// flag is a query parameter that is on when it is there, unless it says 0 or false.
+func flag(query url.Values, name string) bool {
+	if !query.Has(name) {
+		return false
+	}
+	switch query.Get(name) {
+	case "0", "false", "False":
+		return false
+	}
+	return true
+}

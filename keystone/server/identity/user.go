@@ -1,0 +1,36 @@
+// Package identity is the users and their passwords ([identity] of keystone.conf).
+package identity
+
+import (
+	"context"
+
+	"authproxy/keystone/server/filter"
+)
+
+// User is who can log in.
+type User struct {
+	ID       string
+	DomainID string
+	Name     string // unique in its domain, 255 characters at most
+	Enabled  bool
+	// DefaultProjectID is the scope of a log-in that asks for none; it may name a project that is gone.
+	DefaultProjectID string
+	// PasswordHash is what Hasher.Hash made, "" for a user that has no password and so cannot log in by one.
+	PasswordHash string
+	// Extra is the attributes that clients added; the server only keeps them.
+	Extra map[string]any
+}
+
+// Store keeps the users. Its errors are fault.NotFound and fault.Conflict of kind "user", and fault.NotFound of kind "domain".
+type Store interface {
+	// Write runs f in a transaction.
+	Write(ctx context.Context, f func(ctx context.Context) error) error
+	User(ctx context.Context, id string) (User, error)
+	UserByName(ctx context.Context, domainID, name string) (User, error)
+	// Users filters on domain_id, name and enabled and orders by name.
+	Users(ctx context.Context, where filter.List) ([]User, error)
+	AddUser(ctx context.Context, u User) error
+	PutUser(ctx context.Context, u User) error
+	// RemoveUser takes the user's grants along.
+	RemoveUser(ctx context.Context, id string) error
+}

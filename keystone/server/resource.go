@@ -1,0 +1,201 @@
+package server
+
+import (
+	"context"
+	"maps"
+	"net/http"
+
+	"authproxy/keystone/server/assignment"
+	"authproxy/keystone/server/fault"
+	"authproxy/keystone/server/filter"
+	"authproxy/keystone/server/policy"
+)
+
+// resource is a kind of object that clients create, read, change and delete in the one way that the Identity API has for all.
+type resource[T any] struct {
+	one, many string // "user", "users"
+	filters   map[string]filter.Kind
+	create    func(c *call, o object) (T, error)
+	get       func(ctx context.Context, id string) (T, error)
+	list      func(ctx context.Context, where filter.List) ([]T, error)
+	update    func(c *call, id string, o object) (T, error)
+	remove    func(ctx context.Context, id string) error
+	// render is the object's own attributes, extra those that clients added.
+	render func(T) (id string, attributes, extra map[string]any)
+	// extraOnUpdate repeats the client's attributes under "extra" in the answer to PATCH, a habit of Keystone's that old
+	// clients rely on.
+	extraOnUpdate bool
+	// ownerMay is set where the rules for one object know the user in the path.
+	ownerMay bool
+}
+
+// add puts the routes of a resource on a listener.
+func add[T any](r routes, res resource[T]) {
+	collection, single := "/v3/"+res.many, "/v3/"+res.many+"/{id}"
+	var of target
+	if res.ownerMay {
+		of = userInPath
+	}
+	r.on("POST", collection, protect("identity:create_"+res.one, nil, res.handleCreate))
+	r.on("GET HEAD", collection, protect("identity:list_"+res.many, nil, res.handleList))
+	r.on("GET HEAD", single, protect("identity:get_"+res.one, of, res.handleGet))
+	r.on("PATCH", single, protect("identity:update_"+res.one, of, res.handleUpdate))
+	r.on("DELETE", single, protect("identity:delete_"+res.one, of, res.handleDelete))
+}
+
+func (res *resource[T]) handleCreate(c *call) error {
+	o, err := res.read(c)
+	if err != nil {
+		return err
+	}
+	v, err := res.create(c, o)
+	if err != nil {
+		return err
+	}
+	res.reply(c, http.StatusCreated, v)
+	return nil
+}
+
+func (res *resource[T]) handleGet(c *call) error {
+	v, err := res.get(c.ctx(), c.param("id"))
+	if err != nil {
+		return err
+	}
+	res.reply(c, http.StatusOK, v)
+	return nil
+}
+
+func (res *resource[T]) handleList(c *call) error {
+	list, err := res.list(c.ctx(), filter.Parse(c.r.URL.Query(), res.filters))
+	if err != nil {
+		return err
+	}
+	res.replyList(c, list)
+	return nil
+}
+
+func (res *resource[T]) handleUpdate(c *call) error {
+	o, err := res.read(c)
+	if err != nil {
+		return err
+	}
+	id := c.param("id")
+	if given, there := o["id"]; there && given != id {
+		return fault.Invalid{Message: "Cannot change ID"}
+	}
+	v, err := res.update(c, id, o)
+	if err != nil {
+		return err
+	}
+	body := res.body(c, v)
+	if res.extraOnUpdate {
+		_, _, extra := res.render(v)
+		body["extra"] = nonNil(extra)
+	}
+	c.reply(http.StatusOK, map[string]any{res.one: body})
+	return nil
+}
+
+func (res *resource[T]) handleDelete(c *call) error {
+	if err := res.remove(c.ctx(), c.param("id")); err != nil {
+		return err
+	}
+	return c.done()
+}
+
+// read takes the object out of a request: {"user": {…}}.
+func (res *resource[T]) read(c *call) (object, error) {
+	body, err := c.body()
+	if err != nil {
+		return nil, err
+	}
+	o, ok := body.member(res.one)
+	if !ok {
+		return nil, fault.Missing(res.one, "request body")
+	}
+	return o, nil
+}
+
+// body is an object as clients see it.
+func (res *resource[T]) body(c *call, v T) map[string]any {
+	id, attributes, extra := res.render(v)
+	body := maps.Clone(nonNil(extra))
+	maps.Copy(body, attributes)
+	body["id"] = id
+	body["links"] = map[string]any{"self": c.base() + "/v3/" + res.many + "/" + pathEscape(id)}
+	return body
+}
+
+func (res *resource[T]) reply(c *call, status int, v T) {
+	c.reply(status, map[string]any{res.one: res.body(c, v)})
+}
+
+func (res *resource[T]) replyList(c *call, list []T) {
+	bodies := make([]map[string]any, 0, len(list))
+	for _, v := range list {
+		bodies = append(bodies, res.body(c, v))
+	}
+	c.reply(http.StatusOK, map[string]any{res.many: bodies, "links": c.listLinks()})
+}
+
+// listLinks are the links of a list, which has one page.
+func (c *call) listLinks() map[string]any {
+	return map[string]any{"self": c.base() + c.r.URL.RequestURI(), "next": nil, "previous": nil}
+}
+
+// ownerDomain is the domain of a new user or project: the one asked for, else that of a domain-scoped token, else the default.
+func (c *call) ownerDomain(o object) (string, error) {
+	asked, err := o.text("domain_id")
+	switch {
+	case err != nil:
+		return "", err
+	case asked != nil:
+		return *asked, nil
+	case c.caller.Token != nil && c.caller.Token.Domain != nil:
+		return c.caller.Token.Domain.ID, nil
+	}
+	return assignment.DefaultDomainID, nil
+}
+
+// sameDomain refuses a change of an object's domain.
+func sameDomain(o object, domainID string) error {
+	if given, there := o["domain_id"]; there && given != domainID {
+		return fault.Invalid{Message: "Cannot change Domain ID"}
+	}
+	return nil
+}
+
+func nonNil(m map[string]any) map[string]any {
+	if m == nil {
+		return map[string]any{}
+	}
+	return m
+}
+
+// orDefault is *v, or the default where v is nil.
+func orDefault[T any](v *T, def T) T {
+	if v == nil {
+		return def
+	}
+	return *v
+}
+
+// fields reads several members of an object and keeps the first error.
+type fields struct {
+	o   object
+	err error
+}
+
+func (f *fields) text(name string) *string      { return keep(f, name, f.o.text) }
+func (f *fields) clearable(name string) *string { return keep(f, name, f.o.clearable) }
+func (f *fields) boolean(name string) *bool     { return keep(f, name, f.o.boolean) }
+
+func keep[T any](f *fields, name string, get func(string) (*T, error)) *T {
+	v, err := get(name)
+	if f.err == nil {
+		f.err = err
+	}
+	return v
+}
+
+var _ Policy = policy.Rules(nil)

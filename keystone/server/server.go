@@ -1,0 +1,209 @@
+// Package server answers the HTTP requests of the Identity API v3.
+//
+// One file holds one resource; errors become status codes in errors.go and nowhere else. What is allowed to whom is the
+// business of package policy, what is right to store that of the subsystems' packages below this one.
+package server
+
+import (
+	"context"
+	"crypto/sha256"
+	"crypto/subtle"
+	"log/slog"
+	"net/http"
+	"strings"
+
+	"github.com/gorilla/mux"
+	"github.com/prometheus/client_golang/prometheus"
+
+	"authproxy/keystone/server/assignment"
+	"authproxy/keystone/server/catalog"
+	"authproxy/keystone/server/fault"
+	"authproxy/keystone/server/identity"
+	"authproxy/keystone/server/policy"
+	"authproxy/keystone/server/tokens"
+)
+
+// DefaultMaxBody is the largest request body in bytes (max_request_body_size).
+const DefaultMaxBody = 114688
+
+// Policy says who may do what: nil, or fault.Forbidden.
+type Policy interface {
+	Enforce(action string, c policy.Credentials, t policy.Target) error
+}
+
+// Server is the Identity API over its subsystems.
+type Server struct {
+	Identity   *identity.Manager
+	Assignment *assignment.Manager
+	Catalog    *catalog.Manager
+	Tokens     *tokens.Manager
+	Policy     Policy
+
+	// CAFile is the CA certificate that GET /v3/OS-SIMPLE-CERT/ca serves.
+	CAFile string
+	// AdminToken, if set, is a token that may do everything.
+	AdminToken string
+	// RevokeByID is false where the revocation list is switched off ([token] revoke_by_id).
+	RevokeByID bool
+	// MaxBody is the largest request body in bytes; DefaultMaxBody where it is 0.
+	MaxBody int64
+	Log     *slog.Logger
+	// Metrics takes the figures of all handlers; nil for none. A registerer takes one Server.
+	Metrics prometheus.Registerer
+
+	metrics *metrics
+}
+
+// Listener is what differs between the public and the admin port.
+type Listener struct {
+	// Endpoint is the URL to name in links (public_endpoint, admin_endpoint); "" means that of the request.
+	Endpoint string
+	// PublicEndpoint is the URL that a 401 sends clients to; "" means Endpoint.
+	PublicEndpoint string
+}
+
+// call is one request on its way.
+type call struct {
+	s      *Server
+	l      Listener
+	w      http.ResponseWriter
+	r      *http.Request
+	id     string
+	caller policy.Credentials
+}
+
+// handler answers a call; an error that it returns is answered by (*call).fail.
+type handler func(c *call) error
+
+func (c *call) ctx() context.Context { return c.r.Context() }
+
+// base is the URL of the server as the client sees it, without a slash at its end.
+func (c *call) base() string {
+	if c.l.Endpoint != "" {
+		return strings.TrimRight(c.l.Endpoint, "/")
+	}
+	scheme := "http"
+	if c.r.TLS != nil {
+		scheme = "https"
+	}
+	return scheme + "://" + c.r.Host
+}
+
+// authenticate finds out who the caller is by X-Auth-Token.
+func (c *call) authenticate() error {
+	text := c.r.Header.Get("X-Auth-Token")
+	if text == "" {
+		return fault.Unauthorized{Why: "no X-Auth-Token"}
+	}
+	if c.s.isAdminToken(text) {
+		c.caller = policy.Credentials{Admin: true}
+		return nil
+	}
+	record, err := c.s.Tokens.Validate(c.ctx(), text, false)
+	if fault.IsNotFound(err) {
+		return fault.Unauthorized{Why: "X-Auth-Token is not valid"}
+	}
+	if err != nil {
+		return err
+	}
+	c.caller.Token, err = record.Decode()
+	return err
+}
+
+// isAdminToken compares in a time that does not depend on either text.
+func (s *Server) isAdminToken(text string) bool {
+	want, got := sha256.Sum256([]byte(s.AdminToken)), sha256.Sum256([]byte(text))
+	return subtle.ConstantTimeCompare(want[:], got[:]) == 1 && s.AdminToken != ""
+}
+
+// allow says whether the caller may do that.
+func (c *call) allow(action string, t policy.Target) error {
+	return c.s.Policy.Enforce(action, c.caller, t)
+}
+
+// target is what is acted on, where a rule needs to know.
+type target func(c *call) (policy.Target, error)
+
+// userInPath is the target of routes below /users/{id}.
+func userInPath(c *call) (policy.Target, error) { return policy.Target{"user_id": c.param("id")}, nil }
+
+// protect lets h answer callers who may do the action; of may be nil.
+func protect(action string, of target, h handler) handler {
+	return func(c *call) error {
+		if err := c.authenticate(); err != nil {
+			return err
+		}
+		var t policy.Target
+		if of != nil {
+			var err error
+			if t, err = of(c); err != nil {
+				return err
+			}
+		}
+		if err := c.allow(action, t); err != nil {
+			return err
+		}
+		return h(c)
+	}
+}
+
+// routes collects the routes of one listener.
+type routes struct {
+	*mux.Router
+	s *Server
+	l Listener
+}
+
+func (r routes) on(methods, path string, h handler) {
+	r.Handle(path, r.s.serve(r.l, path, h)).Methods(strings.Fields(methods)...)
+}
+
+// Handler answers the requests that come to one listener. Handlers of one Server may be made in turn, not at the same time.
+func (s *Server) Handler(l Listener) http.Handler {
+	if s.metrics == nil {
+		s.metrics = newMetrics(s.Metrics)
+	}
+	r := routes{mux.NewRouter().UseEncodedPath().SkipClean(true), s, l}
+	s.versionRoutes(r)
+	s.authRoutes(r)
+	s.certificateRoutes(r)
+	s.userRoutes(r)
+	s.domainRoutes(r)
+	s.projectRoutes(r)
+	s.roleRoutes(r)
+	s.grantRoutes(r)
+	s.regionRoutes(r)
+	s.serviceRoutes(r)
+	s.endpointRoutes(r)
+	unknown := s.serve(l, "unknown", func(*call) error { return errNoRoute })
+	r.NotFoundHandler, r.MethodNotAllowedHandler = unknown, unknown
+	return withoutFinalSlash(r.Router)
+}
+
+// withoutFinalSlash takes one slash off the end of the path, as Keystone does: /v3/users/ is /v3/users.
+func withoutFinalSlash(next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if p := r.URL.Path; len(p) > 1 && strings.HasSuffix(p, "/") {
+			u := *r.URL
+			u.Path, u.RawPath = strings.TrimSuffix(p, "/"), strings.TrimSuffix(u.RawPath, "/")
+			copied := *r
+			copied.URL = &u
+			r = &copied
+		}
+		next.ServeHTTP(w, r)
+	})
+}
+
+func (s *Server) log() *slog.Logger {
+	if s.Log == nil {
+		return slog.New(slog.DiscardHandler)
+	}
+	return s.Log
+}
+
+func (s *Server) maxBody() int64 {
+	if s.MaxBody == 0 {
+		return DefaultMaxBody
+	}
+	return s.MaxBody
+}

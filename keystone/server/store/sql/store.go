@@ -1,0 +1,223 @@
+// Package sql keeps what the identity backend must remember in an SQL database: SQLite, by a driver in pure Go.
+//
+// SQLite runs in WAL mode with synchronous=FULL: a change that was acknowledged survives a kill of the process and a power
+// failure. One connection writes (its transactions begin IMMEDIATE, so they queue rather than fail half way), several read.
+//
+// The statements are written for PostgreSQL as well: only dialect.go knows the difference.
+package sql
+
+import (
+	"context"
+	"database/sql"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"strings"
+	"time"
+
+	"authproxy/keystone/server/fault"
+)
+
+// Store is a database that satisfies store.Store.
+type Store struct {
+	write, read *sql.DB
+	dialect     dialect
+	name        string // of the database, for messages
+}
+
+// OpenSQLite opens a database file and makes it where there is none. It does not look at the schema: see Check and Migrate.
+func OpenSQLite(ctx context.Context, path string) (*Store, error) {
+	s, err := openSQLite(path)
+	if err != nil {
+		return nil, err
+	}
+	if err := s.Ping(ctx); err != nil {
+		return nil, errors.Join(err, s.Close())
+	}
+	return s, nil
+}
+
+// Ping says whether the database answers.
+func (s *Store) Ping(ctx context.Context) error {
+	// The writer comes first: it is the one that may turn on WAL.
+	for _, db := range []*sql.DB{s.write, s.read} {
+		if err := db.PingContext(ctx); err != nil {
+			return s.explain(err)
+		}
+	}
+	return nil
+}
+
+// Close waits for what runs and closes the database.
+func (s *Store) Close() error { return errors.Join(s.read.Close(), s.write.Close()) }
+
+// txKey is the key of the transaction in a context.
+type txKey struct{ s *Store }
+
+// Write runs f in a transaction, which the context that f gets stands for. It is committed when f returns nil and rolled back
+// otherwise. A Write inside a Write is part of the outer one.
+func (s *Store) Write(ctx context.Context, f func(ctx context.Context) error) error {
+	if ctx.Value(txKey{s}) != nil {
+		return f(ctx)
+	}
+	tx, err := s.write.BeginTx(ctx, nil)
+	if err != nil {
+		return s.explain(err)
+	}
+	defer tx.Rollback() // does nothing after Commit
+	if err := f(context.WithValue(ctx, txKey{s}, tx)); err != nil {
+		return err
+	}
+	return s.explain(tx.Commit())
+}
+
+// querier is what *sql.DB and *sql.Tx have in common.
+type querier interface {
+	ExecContext(ctx context.Context, query string, args ...any) (sql.Result, error)
+	QueryContext(ctx context.Context, query string, args ...any) (*sql.Rows, error)
+}
+
+// reader is the transaction that ctx belongs to, else the reading connections.
+func (s *Store) reader(ctx context.Context) querier {
+	if tx, ok := ctx.Value(txKey{s}).(*sql.Tx); ok {
+		return tx
+	}
+	return s.read
+}
+
+// exec runs one statement with ? for placeholders, in the transaction of ctx or in one of its own, and returns how many rows
+// it touched.
+func (s *Store) exec(ctx context.Context, statement string, args ...any) (n int, err error) {
+	err = s.Write(ctx, func(ctx context.Context) error {
+		result, err := s.reader(ctx).ExecContext(ctx, s.dialect.rebind(statement), args...)
+		if err != nil {
+			return s.explain(err)
+		}
+		touched, err := result.RowsAffected()
+		n = int(touched)
+		return err
+	})
+	return n, err
+}
+
+// execOne is exec for a statement that must touch the object of that kind and id; it is fault.NotFound if there is none, and
+// fault.Conflict if its name or id is taken.
+func (s *Store) execOne(ctx context.Context, kind, id, statement string, args ...any) error {
+	n, err := s.exec(ctx, statement, args...)
+	switch {
+	case errors.Is(err, errUnique):
+		return fault.Conflict{Kind: kind}
+	case err == nil && n == 0:
+		return fault.NotFound{Kind: kind, ID: id}
+	}
+	return err
+}
+
+// scanner is one row.
+type scanner interface{ Scan(dest ...any) error }
+
+// all runs a query and reads each row with scan. The result is empty, not nil, where there are no rows.
+func all[T any](ctx context.Context, s *Store, scan func(scanner) (T, error), query string, args ...any) ([]T, error) {
+	rows, err := s.reader(ctx).QueryContext(ctx, s.dialect.rebind(query), args...)
+	if err != nil {
+		return nil, s.explain(err)
+	}
+	defer rows.Close()
+	list := []T{}
+	for rows.Next() {
+		v, err := scan(rows)
+		if err != nil {
+			return nil, s.explain(err)
+		}
+		list = append(list, v)
+	}
+	return list, s.explain(rows.Err())
+}
+
+// one runs a query for the object of that kind and id (or name).
+func one[T any](ctx context.Context, s *Store, kind, id string, scan func(scanner) (T, error), query string, args ...any) (T, error) {
+	list, err := all(ctx, s, scan, query, args...)
+	if err == nil && len(list) == 0 {
+		err = fault.NotFound{Kind: kind, ID: id}
+	}
+	if err != nil {
+		var none T
+		return none, err
+	}
+	return list[0], nil
+}
+
+// explain adds what an operator can do to errors of the database, and turns broken constraints into errUnique and
+// errForeignKey.
+func (s *Store) explain(err error) error {
+	if err == nil || errors.Is(err, context.Canceled) || errors.Is(err, context.DeadlineExceeded) {
+		return err
+	}
+	switch s.dialect.problem(err) {
+	case unique:
+		return errUnique
+	case foreignKey:
+		return errForeignKey
+	case noTable:
+		return fmt.Errorf("database %s: %w (run keystone-manage db_sync)", s.name, err)
+	case locked:
+		return fmt.Errorf("database %s is locked by another program: %w: %w", s.name, fault.ErrBusy, err)
+	case full:
+		return fmt.Errorf("database %s: no space left on its disk: %w", s.name, err)
+	case cannotOpen:
+		return fmt.Errorf("database %s cannot be opened (do the directory and the permission to write there exist?): %w", s.name, err)
+	case notADatabase:
+		return fmt.Errorf("database %s is damaged or not an SQLite file: %w", s.name, err)
+	}
+	return fmt.Errorf("database %s: %w", s.name, err)
+}
+
+var (
+	errUnique     = errors.New("a row with this key is already there")
+	errForeignKey = errors.New("a row that this one refers to is not there, or refers to it")
+)
+
+// attributes is a JSON object column.
+type attributes map[string]any
+
+func (a *attributes) Scan(value any) error {
+	text, ok := value.(string)
+	if !ok {
+		return fmt.Errorf("extra attributes: got %T", value)
+	}
+	d := json.NewDecoder(strings.NewReader(text))
+	d.UseNumber() // a client gets its numbers back as it wrote them
+	return d.Decode(a)
+}
+
+// encode is the value for a JSON object column.
+func encode(extra map[string]any) string {
+	if len(extra) == 0 {
+		return "{}"
+	}
+	text, err := json.Marshal(extra)
+	if err != nil { // it came from JSON
+		panic(fmt.Sprintf("extra attributes: %v", err))
+	}
+	return string(text)
+}
+
+// number is the value for a boolean column.
+func number(b bool) int {
+	if b {
+		return 1
+	}
+	return 0
+}
+
+// nullable is the value for a column in which "" is NULL.
+func nullable(s string) any {
+	if s == "" {
+		return nil
+	}
+	return s
+}
+
+func micros(t time.Time) int64 { return t.UnixMicro() }
+
+func fromMicros(n int64) time.Time { return time.UnixMicro(n).UTC() }

@@ -1,0 +1,226 @@
+package tokens
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+
+	"authproxy/keystone/server/assignment"
+	"authproxy/keystone/server/fault"
+	"authproxy/keystone/server/identity"
+)
+
+// AllMethods are the authentication methods that a Manager knows.
+var AllMethods = []string{"password", "token"}
+
+// Request asks for a token.
+type Request struct {
+	// Methods are those of Methods that have to succeed, all for the same user.
+	Methods  []string
+	Password *Password
+	// Token is the text of the token for method "token".
+	Token string
+	Scope Scope
+	// NoCatalog leaves the catalog out of the token.
+	NoCatalog bool
+}
+
+// Password is the section of method "password".
+type Password struct {
+	User     Ref
+	Password string
+}
+
+// Ref names a user or project by ID, or by Name and Domain; or a domain by ID or Name.
+type Ref struct {
+	ID     string
+	Name   string
+	Domain *Ref
+}
+
+// ScopeKind is what a token is wanted for.
+type ScopeKind int
+
+const (
+	// ScopeDefault is the user's default project where the user has a role there, else nothing.
+	ScopeDefault ScopeKind = iota
+	ScopeUnscoped
+	ScopeProject
+	ScopeDomain
+)
+
+// Scope is what a token is wanted for.
+type Scope struct {
+	Kind ScopeKind
+	Ref  Ref // the project or domain
+}
+
+// login is who asks, and what proved it.
+type login struct {
+	userID  string
+	methods []string
+	// passwordHash is what the password was found right by; "" where the login was by token alone.
+	passwordHash string
+	// parent is the token that the login was by; nil where there is none.
+	parent *Record
+}
+
+// authority is what a token would stand on at one moment. Two of them are compared with reflect.DeepEqual.
+type authority struct {
+	user          identity.User
+	userDomain    assignment.Domain
+	project       *assignment.Project
+	projectDomain assignment.Domain
+	domain        *assignment.Domain
+	roles         []assignment.Role
+}
+
+// authenticate finds out who asks. It does the slow work (the password) and leaves every question that can change its answer
+// in the meantime to authorize.
+func (m *Manager) authenticate(ctx context.Context, r Request) (login, error) {
+	var l login
+	if slices.Contains(r.Methods, "password") && r.Password != nil {
+		who := identity.Ref{ID: r.Password.User.ID, Name: r.Password.User.Name}
+		if who.ID == "" && r.Password.User.Domain != nil {
+			d, err := m.domain(ctx, *r.Password.User.Domain)
+			if err != nil && !fault.IsNotFound(err) {
+				return login{}, err
+			}
+			who.DomainID = d.ID // "" is the id of no domain, so the password is checked against nobody's
+		}
+		u, err := m.Identity.Authenticate(ctx, who, r.Password.Password)
+		if err != nil {
+			return login{}, err
+		}
+		l.userID, l.passwordHash = u.ID, u.PasswordHash
+	}
+	if slices.Contains(r.Methods, "token") {
+		parent, err := m.Validate(ctx, r.Token, false)
+		if err != nil {
+			return login{}, err
+		}
+		if l.userID != "" && l.userID != parent.UserID {
+			return login{}, fault.Unauthorized{Why: "the methods are about different users"}
+		}
+		l.userID, l.parent = parent.UserID, &parent
+		t, err := parent.Decode()
+		if err != nil {
+			return login{}, err
+		}
+		l.methods = append(l.methods, t.Methods...)
+	}
+	if l.userID == "" {
+		return login{}, fault.Unauthorized{Why: "no method that says who asks"}
+	}
+	for _, name := range r.Methods {
+		if !slices.Contains(l.methods, name) {
+			l.methods = append(l.methods, name)
+		}
+	}
+	return l, nil
+}
+
+// authorize says what a token for this login and scope stands on now. Every refusal is fault.Unauthorized, but for a parent
+// token that is no longer valid.
+func (m *Manager) authorize(ctx context.Context, l login, s Scope) (authority, error) {
+	var a authority
+	if l.parent != nil {
+		if _, err := m.valid(ctx, l.parent.ID, false); err != nil {
+			return a, err
+		}
+	}
+	var err error
+	if a.user, err = m.Identity.User(ctx, l.userID); err != nil {
+		return a, refused(err, "user %s is gone", l.userID)
+	}
+	if a.userDomain, err = m.Assignment.Domain(ctx, a.user.DomainID); err != nil {
+		return a, refused(err, "domain of user %s is gone", l.userID)
+	}
+	switch {
+	case !a.user.Enabled:
+		return a, refused(nil, "user %s is disabled", l.userID)
+	case !a.userDomain.Enabled:
+		return a, refused(nil, "domain %s of user %s is disabled", a.userDomain.ID, l.userID)
+	case l.passwordHash != "" && l.passwordHash != a.user.PasswordHash:
+		return a, refused(nil, "the password of user %s was changed meanwhile", l.userID)
+	}
+	switch s.Kind {
+	case ScopeDefault:
+		if a.user.DefaultProjectID == "" {
+			return a, nil
+		}
+		scoped := a
+		err := m.scopeToProject(ctx, &scoped, Ref{ID: a.user.DefaultProjectID})
+		if _, no := errors.AsType[fault.Unauthorized](err); no {
+			return a, nil
+		}
+		return scoped, err
+	case ScopeProject:
+		return a, m.scopeToProject(ctx, &a, s.Ref)
+	case ScopeDomain:
+		return a, m.scopeToDomain(ctx, &a, s.Ref)
+	}
+	return a, nil
+}
+
+func (m *Manager) scopeToProject(ctx context.Context, a *authority, ref Ref) error {
+	p, err := m.project(ctx, ref)
+	if err != nil {
+		return refused(err, "no such project")
+	}
+	if a.projectDomain, err = m.Assignment.Domain(ctx, p.DomainID); err != nil {
+		return refused(err, "domain of project %s is gone", p.ID)
+	}
+	if !p.Enabled || !a.projectDomain.Enabled {
+		return refused(nil, "project %s or its domain is disabled", p.ID)
+	}
+	a.roles, err = m.Assignment.GrantedRoles(ctx, assignment.Scope{UserID: a.user.ID, ProjectID: p.ID})
+	if err == nil && len(a.roles) == 0 {
+		err = refused(nil, "user %s has no role on project %s", a.user.ID, p.ID)
+	}
+	a.project = &p
+	return err
+}
+
+func (m *Manager) scopeToDomain(ctx context.Context, a *authority, ref Ref) error {
+	d, err := m.domain(ctx, ref)
+	if err != nil {
+		return refused(err, "no such domain")
+	}
+	if !d.Enabled {
+		return refused(nil, "domain %s is disabled", d.ID)
+	}
+	a.roles, err = m.Assignment.GrantedRoles(ctx, assignment.Scope{UserID: a.user.ID, DomainID: d.ID})
+	if err == nil && len(a.roles) == 0 {
+		err = refused(nil, "user %s has no role on domain %s", a.user.ID, d.ID)
+	}
+	a.domain = &d
+	return err
+}
+
+func (m *Manager) domain(ctx context.Context, ref Ref) (assignment.Domain, error) {
+	if ref.ID != "" {
+		return m.Assignment.Domain(ctx, ref.ID)
+	}
+	return m.Assignment.DomainByName(ctx, ref.Name)
+}
+
+func (m *Manager) project(ctx context.Context, ref Ref) (assignment.Project, error) {
+	if ref.ID != "" || ref.Domain == nil {
+		return m.Assignment.Project(ctx, ref.ID)
+	}
+	d, err := m.domain(ctx, *ref.Domain)
+	if err != nil {
+		return assignment.Project{}, err
+	}
+	return m.Assignment.ProjectByName(ctx, d.ID, ref.Name)
+}
+
+// refused is fault.Unauthorized, unless err is something other than an object that is not there.
+func refused(err error, format string, args ...any) error {
+	if err != nil && !fault.IsNotFound(err) {
+		return err
+	}
+	return fault.Unauthorized{Why: fmt.Sprintf(format, args...)}
+}

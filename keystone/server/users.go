@@ -1,0 +1,116 @@
+package server
+
+import (
+	"authproxy/keystone/server/fault"
+	"authproxy/keystone/server/filter"
+	"authproxy/keystone/server/identity"
+)
+
+func (s *Server) userRoutes(r routes) {
+	add(r, resource[identity.User]{
+		one: "user", many: "users",
+		filters:       map[string]filter.Kind{"domain_id": filter.Text, "name": filter.Text, "enabled": filter.Boolean},
+		create:        createUser,
+		get:           s.Identity.User,
+		list:          s.Identity.Users,
+		update:        updateUser,
+		remove:        s.Identity.DeleteUser,
+		render:        renderUser,
+		extraOnUpdate: true,
+		ownerMay:      true,
+	})
+	r.on("POST", "/v3/users/{id}/password", protect("identity:change_password", userInPath, changePassword))
+	r.on("GET HEAD", "/v3/users/{id}/projects", protect("identity:list_user_projects", userInPath, func(c *call) error {
+		return replyOwn(c, s.projects(), s.Assignment.ProjectsOfUser, c.param("id"))
+	}))
+}
+
+var userFields = []string{"name", "domain_id", "enabled", "default_project_id", "password"}
+
+func createUser(c *call, o object) (identity.User, error) {
+	f := fields{o: o}
+	name, enabled, project := f.text("name"), f.boolean("enabled"), f.text("default_project_id")
+	if f.err != nil {
+		return identity.User{}, f.err
+	}
+	password, err := passwordIn(o, "password")
+	if err != nil {
+		return identity.User{}, err
+	}
+	domainID, err := c.ownerDomain(o)
+	if err != nil {
+		return identity.User{}, err
+	}
+	return c.s.Identity.CreateUser(c.ctx(), identity.User{
+		DomainID: domainID, Name: orDefault(name, ""), Enabled: orDefault(enabled, true),
+		DefaultProjectID: orDefault(project, ""), Extra: o.rest(userFields...),
+	}, password)
+}
+
+func updateUser(c *call, id string, o object) (identity.User, error) {
+	before, err := c.s.Identity.User(c.ctx(), id)
+	if err != nil {
+		return identity.User{}, err
+	}
+	if err := sameDomain(o, before.DomainID); err != nil {
+		return identity.User{}, err
+	}
+	f := fields{o: o}
+	change := identity.Update{
+		Name: f.text("name"), Enabled: f.boolean("enabled"), DefaultProjectID: f.clearable("default_project_id"),
+		Extra: o.rest(userFields...),
+	}
+	if f.err != nil {
+		return identity.User{}, f.err
+	}
+	if change.Password, err = passwordIn(o, "password"); err != nil {
+		return identity.User{}, err
+	}
+	return c.s.Identity.UpdateUser(c.ctx(), id, change)
+}
+
+func renderUser(u identity.User) (string, map[string]any, map[string]any) {
+	attributes := map[string]any{"name": u.Name, "domain_id": u.DomainID, "enabled": u.Enabled}
+	if u.DefaultProjectID != "" {
+		attributes["default_project_id"] = u.DefaultProjectID
+	}
+	return u.ID, attributes, u.Extra
+}
+
+// changePassword is POST /v3/users/{id}/password, with the original password in the body.
+func changePassword(c *call) error {
+	body, err := c.body()
+	if err != nil {
+		return err
+	}
+	o, ok := body.member("user")
+	if !ok {
+		return fault.Missing("user", "request body")
+	}
+	original, err := passwordIn(o, "original_password")
+	if err != nil {
+		return err
+	}
+	password, err := passwordIn(o, "password")
+	switch {
+	case err != nil:
+		return err
+	case original == nil:
+		return fault.Missing("original_password", "user")
+	case password == nil:
+		return fault.Missing("password", "user")
+	}
+	if err := c.s.Identity.ChangePassword(c.ctx(), c.param("id"), *original, *password); err != nil {
+		return err
+	}
+	return c.done()
+}
+
+// passwordIn is a password in a request, nil where there is none. Unlike other members it is never repeated in an error.
+func passwordIn(o object, name string) (*string, error) {
+	p, err := o.text(name)
+	if err != nil {
+		return nil, fault.Invalid{Message: name + " field must be a string"}
+	}
+	return p, nil
+}

@@ -1,0 +1,168 @@
+// Package proxy is the HTTP side of authproxy: it takes tokens off a request, asks a Validator about them, puts identity
+// headers on and passes the request to the upstream.
+//
+// An upstream behind it believes the identity headers, so they are removed from every request first, in whatever spelling
+// and whatever is decided later (proxy/headers has the table).
+package proxy
+
+import (
+	"context"
+	"log/slog"
+	"net/http"
+	"net/http/httputil"
+	"net/url"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+
+	"authproxy/proxy/headers"
+	"authproxy/validate"
+)
+
+// Validator decides about tokens. *validate.Validator is one.
+type Validator interface {
+	// Validate fails with an error that wraps validate.ErrInvalid or validate.ErrUnavailable.
+	Validate(ctx context.Context, r validate.Request) (*validate.Verified, error)
+}
+
+// Handler is the proxy. Its exported fields are set before the first request and not changed after it. Validator and
+// Upstream are needed; for the others the zero value is the strict or common choice.
+type Handler struct {
+	Validator Validator
+	// Upstream is where requests go, from ParseUpstream.
+	Upstream *url.URL
+	// Transport carries requests to the upstream; by default it is NewTransport(Upstream, TransportOptions{}).
+	Transport http.RoundTripper
+
+	// DelayAuthDecision passes on requests whose tokens do not hold, marked X-Identity-Status: Invalid, and leaves the
+	// decision to the upstream.
+	DelayAuthDecision bool
+	// ChallengeURI is the Identity URL that a 401 names in WWW-Authenticate; "" names none.
+	ChallengeURI string
+	// ServiceTokenRoles are the roles one of which makes a token a service token; "service" by default.
+	ServiceTokenRoles []string
+	// InsecureServiceTokenRolesOptional takes any valid token for a service token (service_token_roles_required = false).
+	InsecureServiceTokenRolesOptional bool
+	// Headers says what goes into identity headers.
+	Headers headers.Options
+	// StripAlso are further headers that clients must not send, in any spelling.
+	StripAlso []string
+
+	// DrainBytes and DrainTime bound how much of a chunked upload is read, and for how long, before it is answered without
+	// the upstream having taken it; 64 MiB and 30 s by default. A client that writes all before it reads, as glanceclient
+	// does, would else see a broken pipe instead of the answer.
+	DrainBytes int64
+	DrainTime  time.Duration
+	// RetryAfter is what a 503 tells clients to wait; 5 s by default.
+	RetryAfter time.Duration
+
+	Metrics *Metrics     // nil: not kept
+	Log     *slog.Logger // nil: discarded
+
+	once         sync.Once
+	forward      *httputil.ReverseProxy
+	scheme, host string
+	challenge    string
+	retryAfter   string
+	saidTooLarge atomic.Bool
+	saidBroken   atomic.Bool
+}
+
+func (h *Handler) prepare() {
+	if h.Log == nil {
+		h.Log = slog.New(slog.DiscardHandler)
+	}
+	if h.Metrics == nil {
+		h.Metrics = NewMetrics(prometheus.NewRegistry())
+	}
+	if h.Transport == nil {
+		h.Transport = NewTransport(h.Upstream, TransportOptions{})
+	}
+	if len(h.ServiceTokenRoles) == 0 {
+		h.ServiceTokenRoles = []string{"service"}
+	}
+	if h.DrainBytes == 0 {
+		h.DrainBytes = 64 << 20
+	}
+	if h.DrainTime == 0 {
+		h.DrainTime = 30 * time.Second
+	}
+	if h.RetryAfter == 0 {
+		h.RetryAfter = 5 * time.Second
+	}
+	h.scheme, h.host = target(h.Upstream)
+	h.challenge = challenge(h.ChallengeURI)
+	h.retryAfter = seconds(h.RetryAfter)
+	h.forward = &httputil.ReverseProxy{
+		Rewrite:        h.rewrite, // never Director: there a client's Connection header takes away what we set
+		Transport:      h.Transport,
+		FlushInterval:  -1,
+		ModifyResponse: h.modifyResponse,
+		ErrorHandler:   h.upstreamFailed,
+		ErrorLog:       slog.NewLogLogger(h.Log.Handler(), slog.LevelDebug),
+		BufferPool:     &bufferPool{},
+	}
+}
+
+// exchange is one request on its way through, carried in the request's context to the hooks of the ReverseProxy.
+type exchange struct {
+	w       http.ResponseWriter
+	verdict verdict
+	upload  *upload // nil: no request body
+	sent    time.Time
+	code    int
+	outcome outcome
+}
+
+type exchangeKey struct{}
+
+func exchangeOf(ctx context.Context) *exchange { return ctx.Value(exchangeKey{}).(*exchange) }
+
+func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	h.once.Do(h.prepare)
+	x := &exchange{w: w}
+	h.Metrics.inFlight.Inc()
+	defer func() { // also when the ReverseProxy aborts the connection by a panic
+		h.Metrics.inFlight.Dec()
+		h.Metrics.request(x.code, x.outcome)
+	}()
+
+	x.verdict = h.judge(r)
+	h.logVerdict(r, x.verdict)
+	if a, refused := h.answerFor(x.verdict); refused {
+		x.code, x.outcome = a.code, a.outcome
+		if r.ContentLength < 0 && r.Header.Get("Expect") == "" {
+			h.drain(w, r.Body)
+		}
+		a.write(w)
+		return
+	}
+	if x.verdict.user != nil {
+		x.outcome = confirmed
+	} else {
+		x.outcome = passedInvalid
+	}
+	r = r.WithContext(context.WithValue(r.Context(), exchangeKey{}, x))
+	if r.Body != nil && r.ContentLength != 0 {
+		x.upload = &upload{body: r.Body, chunked: r.ContentLength < 0 && r.Header.Get("Expect") == "", released: make(chan struct{})}
+		defer close(x.upload.released)
+		r.Body = x.upload
+	}
+	h.forward.ServeHTTP(w, r)
+}
+
+// bufferPool lends the ReverseProxy its copy buffers.
+type bufferPool struct{ pool sync.Pool }
+
+const copyBuffer = 32 << 10
+
+func (p *bufferPool) Get() []byte {
+	if b, ok := p.pool.Get().(*[copyBuffer]byte); ok {
+		return b[:]
+	}
+	return make([]byte, copyBuffer)
+}
+
+func (p *bufferPool) Put(b []byte) { p.pool.Put((*[copyBuffer]byte)(b)) }

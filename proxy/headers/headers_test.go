@@ -1,0 +1,292 @@
+package headers
+
+import (
+	"errors"
+	"maps"
+	"net/http"
+	"slices"
+	"strings"
+	"testing"
+
+	"authproxy/keystone"
+)
+
+func v3Project() *keystone.Token {
+	return &keystone.Token{
+		Version: 3,
+		User:    keystone.User{ID: "u1", Name: "alice", Domain: keystone.Domain{ID: "default", Name: "Default"}},
+		Project: &keystone.Project{ID: "p1", Name: "demo", Domain: keystone.Domain{ID: "d1", Name: "Corp"}},
+		Roles:   []keystone.Role{{ID: "r1", Name: "member"}, {ID: "r2", Name: "reader"}},
+	}
+}
+
+func TestSetForEachScope(t *testing.T) {
+	no, yes := false, true
+	user := map[string]string{
+		"X-Identity-Status": "Confirmed", "X-Is-Admin-Project": "True",
+		"X-User-Id": "u1", "X-User-Name": "alice", "X-User": "alice",
+		"X-User-Domain-Id": "default", "X-User-Domain-Name": "Default",
+	}
+	roles := map[string]string{"X-Roles": "member,reader", "X-Role": "member,reader"}
+	project := map[string]string{
+		"X-Project-Id": "p1", "X-Project-Name": "demo", "X-Project-Domain-Id": "d1", "X-Project-Domain-Name": "Corp",
+		"X-Tenant-Id": "p1", "X-Tenant-Name": "demo", "X-Tenant": "demo",
+	}
+	tests := map[string]struct {
+		change func(*keystone.Token)
+		want   []map[string]string
+	}{
+		"project": {func(*keystone.Token) {}, []map[string]string{user, roles, project}},
+		"domain": {func(k *keystone.Token) {
+			k.Project, k.Domain = nil, &keystone.Domain{ID: "d2", Name: "Lab"}
+		}, []map[string]string{user, roles, {"X-Domain-Id": "d2", "X-Domain-Name": "Lab"}}},
+		"system": {func(k *keystone.Token) {
+			k.Project, k.System = nil, true
+		}, []map[string]string{user, roles, {"Openstack-System-Scope": "all"}}},
+		"unscoped": {func(k *keystone.Token) {
+			k.Project, k.Roles = nil, nil
+		}, []map[string]string{user, {"X-Roles": "", "X-Role": ""}}},
+		"admin project": {func(k *keystone.Token) {
+			k.IsAdminProject = &yes
+		}, []map[string]string{user, roles, project}},
+		"not the admin project": {func(k *keystone.Token) {
+			k.IsAdminProject = &no
+		}, []map[string]string{user, roles, project, {"X-Is-Admin-Project": "False"}}},
+		"v2": {func(k *keystone.Token) {
+			k.Version = 2
+			k.User.Domain, k.Project.Domain = keystone.Domain{}, keystone.Domain{}
+		}, []map[string]string{roles, {
+			"X-Identity-Status": "Confirmed", "X-Is-Admin-Project": "True",
+			"X-User-Id": "u1", "X-User-Name": "alice", "X-User": "alice",
+			"X-Project-Id": "p1", "X-Project-Name": "demo",
+			"X-Tenant-Id": "p1", "X-Tenant-Name": "demo", "X-Tenant": "demo",
+		}}},
+		"federated user without a domain, name not ASCII": {func(k *keystone.Token) {
+			k.User = keystone.User{ID: "u1", Name: "Zoë", Federated: true}
+		}, []map[string]string{roles, project, {
+			"X-Identity-Status": "Confirmed", "X-Is-Admin-Project": "True",
+			"X-User-Id": "u1", "X-User-Name": "Zo\xc3\xab", "X-User": "Zo\xc3\xab",
+		}}},
+	}
+	for name, tt := range tests {
+		t.Run(name, func(t *testing.T) {
+			token := v3Project()
+			tt.change(token)
+			id, err := Prepare(token, Options{})
+			if err != nil {
+				t.Fatal(err)
+			}
+			want := map[string]string{}
+			for _, m := range tt.want {
+				maps.Copy(want, m)
+			}
+			got := http.Header{}
+			id.Set(got)
+			compare(t, got, want)
+		})
+	}
+}
+
+func compare(t *testing.T, got http.Header, want map[string]string) {
+	t.Helper()
+	for k, v := range want {
+		if vs, ok := got[k]; !ok || len(vs) != 1 || vs[0] != v {
+			t.Errorf("%s: got %q, want %q", k, vs, v)
+		}
+	}
+	for k, vs := range got {
+		if _, ok := want[k]; !ok {
+			t.Errorf("%s: %q is there and should be absent", k, vs)
+		}
+	}
+}
+
+func TestSetService(t *testing.T) {
+	token := v3Project()
+	token.System = true // cannot be with a project; shows that the scope is not written for a service
+	token.Catalog = keystone.Catalog{}
+	id, err := Prepare(token, Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	got := http.Header{}
+	id.SetService(got)
+	compare(t, got, map[string]string{
+		"X-Service-Identity-Status": "Confirmed", "X-Service-Roles": "member,reader",
+		"X-Service-User-Id": "u1", "X-Service-User-Name": "alice",
+		"X-Service-User-Domain-Id": "default", "X-Service-User-Domain-Name": "Default",
+		"X-Service-Project-Id": "p1", "X-Service-Project-Name": "demo",
+		"X-Service-Project-Domain-Id": "d1", "X-Service-Project-Domain-Name": "Corp",
+	})
+}
+
+func TestSetInvalid(t *testing.T) {
+	got := http.Header{}
+	SetInvalid(got)
+	SetServiceInvalid(got)
+	compare(t, got, map[string]string{"X-Identity-Status": "Invalid", "X-Service-Identity-Status": "Invalid"})
+}
+
+func TestPrepareRefuses(t *testing.T) {
+	tests := map[string]struct {
+		change func(*keystone.Token)
+		want   error
+	}{
+		"CR LF in the user name":      {func(k *keystone.Token) { k.User.Name = "a\r\nX-Roles: admin" }, ErrUnsafe},
+		"NUL in the user id":          {func(k *keystone.Token) { k.User.ID = "a\x00b" }, ErrUnsafe},
+		"tab in the project name":     {func(k *keystone.Token) { k.Project.Name = "a\tb" }, ErrUnsafe},
+		"DEL in the domain name":      {func(k *keystone.Token) { k.User.Domain.Name = "a\x7f" }, ErrUnsafe},
+		"C1 control in project id":    {func(k *keystone.Token) { k.Project.ID = "a\u0085b" }, ErrUnsafe},
+		"LF in project domain":        {func(k *keystone.Token) { k.Project.Domain.ID = "\n" }, ErrUnsafe},
+		"LF in domain":                {func(k *keystone.Token) { k.Domain = &keystone.Domain{ID: "x", Name: "\n"} }, ErrUnsafe},
+		"broken UTF-8":                {func(k *keystone.Token) { k.User.Name = "a\xff" }, ErrUnsafe},
+		"comma in a role name":        {func(k *keystone.Token) { k.Roles[1].Name = "x,admin" }, ErrUnsafe},
+		"LF in a role name":           {func(k *keystone.Token) { k.Roles[1].Name = "x\nadmin" }, ErrUnsafe},
+		"blank after a role name":     {func(k *keystone.Token) { k.Roles[1].Name = "admin " }, ErrUnsafe},
+		"blank before the user name":  {func(k *keystone.Token) { k.User.Name = " alice" }, ErrUnsafe},
+		"role without a name":         {func(k *keystone.Token) { k.Roles[0].Name = "" }, ErrUnsafe},
+		"v2 token without a project":  {func(k *keystone.Token) { k.Version, k.Project = 2, nil }, ErrNoProject},
+		"blanks inside are no matter": {func(k *keystone.Token) { k.User.Name = "alice of Corp"; k.Roles[0].Name = "net admin" }, nil},
+		"an equals sign and colons":   {func(k *keystone.Token) { k.User.Name = `a=b:c;"d"` }, nil},
+	}
+	for name, tt := range tests {
+		t.Run(name, func(t *testing.T) {
+			token := v3Project()
+			tt.change(token)
+			id, err := Prepare(token, Options{})
+			if !errors.Is(err, tt.want) {
+				t.Fatalf("error %v, want %v", err, tt.want)
+			}
+			if (id == nil) != (err != nil) {
+				t.Errorf("a block and an error: %v, %v", id, err)
+			}
+		})
+	}
+}
+
+func TestEveryNameOfTheTableIsStripped(t *testing.T) {
+	for _, r := range table {
+		for _, name := range []string{r.user, r.service} {
+			if name == "" {
+				continue
+			}
+			if http.CanonicalHeaderKey(name) != name {
+				t.Errorf("%s is not in canonical form", name)
+			}
+			for _, spelling := range []string{name, strings.ToUpper(name), strings.ToLower(name),
+				strings.ReplaceAll(name, "-", "_"), strings.ReplaceAll(name, "-", ".")} {
+				h := http.Header{spelling: {"x"}}
+				if Strip(h); len(h) != 0 {
+					t.Errorf("%s is not stripped", spelling)
+				}
+			}
+		}
+	}
+}
+
+func TestStrip(t *testing.T) {
+	stripped := []string{
+		"X_Auth_Token", "X_auth-Token", "x-auth-token", "X.Auth.Token", "X_Service_Token", "X-Storage_Token",
+		"X-Identity-Anything", "X-Service-Anything", "X-Users", "X-User_Id", "X_user_id", "X-Tenants", "X-Projects",
+		"X-Domain", "X-Rolex", "X-Is-Admin", "X_Is_Admin_Anything", "X-Authproxy-Guard", "OPENSTACK_SYSTEM_SCOPE",
+		"Openstack-System-Scope", "Keystone.token_info", "KEYSTONE_TOKEN_AUTH", "Remote-User", "REMOTE_USER", "",
+	}
+	kept := []string{
+		"X-Auth-Token", "X-Service-Token", "X-Storage-Token", "X-Auth-Token-Extra", "X-Subject-Token", "X-Container-Meta-User",
+		"X-Image-Meta-Owner", "X-Openstack-Request-Id", "Openstack-Api-Version", "Origin", "Keep-Alive", "Kind", "Host",
+		"X-Identity", "X-Timestamp", "X", "O", "K", "Remote-Users", "X-Forwarded-For",
+	}
+	h := http.Header{}
+	for _, name := range slices.Concat(stripped, kept) {
+		h[name] = []string{"x"}
+	}
+	Strip(h, "Remote-User")
+	for _, name := range stripped {
+		if _, ok := h[name]; ok {
+			t.Errorf("%q is still there", name)
+		}
+	}
+	for _, name := range kept {
+		if _, ok := h[name]; !ok {
+			t.Errorf("%q is gone", name)
+		}
+	}
+}
+
+func TestIsForwarding(t *testing.T) {
+	for name, want := range map[string][2]bool{
+		"Forwarded": {true, true}, "X-Forwarded-For": {true, true}, "X-Forwarded-Prefix": {true, true},
+		"X_Forwarded_For": {true, false}, "X-Forwarded_proto": {true, false}, "FORWARDED": {true, false},
+		"Forwarded-By": {}, "X-Forwarded": {}, "Host": {}, "": {},
+	} {
+		if f, c := IsForwarding(name); f != want[0] || c != want[1] {
+			t.Errorf("%q: %v %v, want %v", name, f, c, want)
+		}
+	}
+}
+
+// What the hot path does for each request of a cached token.
+func BenchmarkStripAndSet(b *testing.B) {
+	token := v3Project()
+	token.Catalog = keystone.Catalog{}
+	id, err := Prepare(token, Options{})
+	if err != nil {
+		b.Fatal(err)
+	}
+	h := http.Header{"Accept": {"*/*"}, "User-Agent": {"x"}, "X-Auth-Token": {"x"}, "Content-Type": {"x"}, "Accept-Encoding": {"x"}}
+	id.Set(h)
+	b.ReportAllocs()
+	for b.Loop() {
+		Strip(h)
+		id.Set(h)
+	}
+}
+
+func TestSetAllocatesNothing(t *testing.T) {
+	id, err := Prepare(v3Project(), Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	h := http.Header{}
+	id.Set(h)
+	if n := testing.AllocsPerRun(100, func() { Strip(h, "Remote-User"); id.Set(h) }); n != 0 {
+		t.Errorf("%v allocations a request", n)
+	}
+}
+
+func FuzzStrip(f *testing.F) {
+	for _, s := range []string{"X-User-Id", "x_roles", "X.Is.Admin.Project", "X-Auth-Token", "X_Auth_Token", "X-Service-Token", "", "openstack_system_scope"} {
+		f.Add(s)
+	}
+	// The reference: how a CGI server names it, whichever character it folds.
+	cgi := func(name string) string {
+		return strings.Map(func(r rune) rune {
+			if 'a' <= r && r <= 'z' {
+				return r - 'a' + 'A'
+			}
+			if 'A' <= r && r <= 'Z' || '0' <= r && r <= '9' {
+				return r
+			}
+			return '_'
+		}, name)
+	}
+	owned := map[string]bool{}
+	for _, r := range table {
+		owned[cgi(r.user)], owned[cgi(r.service)] = true, true
+	}
+	f.Fuzz(func(t *testing.T, name string) {
+		h := http.Header{name: {"x"}}
+		h.Add(name, "y")
+		Strip(h)
+		for left := range h {
+			if owned[cgi(left)] {
+				t.Errorf("%q is still there", left)
+			}
+			for _, token := range tokens {
+				if cgi(left) == cgi(token.canonical) && left != token.canonical {
+					t.Errorf("%q, a look-alike of %s, is still there", left, token.canonical)
+				}
+			}
+		}
+	})
+}

@@ -1,0 +1,87 @@
+package proxy
+
+import (
+	"net/http"
+	"slices"
+	"strconv"
+
+	"github.com/prometheus/client_golang/prometheus"
+
+	"authproxy/validate"
+)
+
+// outcome is what became of a request: a metric label, so the set is closed.
+type outcome string
+
+const (
+	confirmed     outcome = "confirmed"      // passed on with an identity
+	passedInvalid outcome = "passed_invalid" // passed on without one, in delay mode
+	refusedToken  outcome = "refused"        // 401
+	undecided     outcome = "undecided"      // 503
+	badRequest    outcome = "bad_request"    // 400 or 501
+	upstreamError outcome = "upstream_error" // 502
+	clientGone    outcome = "client_gone"    // nobody left to answer
+)
+
+// Metrics are the figures of a Handler. Labels come from closed sets: status codes that have a name, outcomes, reasons.
+type Metrics struct {
+	requests        *prometheus.CounterVec
+	refusals        *prometheus.CounterVec
+	catalogs        *prometheus.CounterVec
+	inFlight        prometheus.Gauge
+	upstreamSeconds prometheus.Histogram
+
+	codes [600]string
+}
+
+// NewMetrics registers the figures of one Handler.
+func NewMetrics(r prometheus.Registerer) *Metrics {
+	m := &Metrics{
+		requests: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "authproxy_requests_total",
+			Help: "Requests by status code and by what became of them.",
+		}, []string{"code", "outcome"}),
+		refusals: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "authproxy_refusals_total",
+			Help: "Tokens that were not accepted, by reason; in delay mode too, where the request was passed on.",
+		}, []string{"reason"}),
+		catalogs: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "authproxy_catalog_faults_total",
+			Help: "Tokens whose service catalog was left out (too_large, broken) or in part (partly_skipped).",
+		}, []string{"fault"}),
+		inFlight: prometheus.NewGauge(prometheus.GaugeOpts{
+			Name: "authproxy_requests_in_flight",
+			Help: "Requests under way.",
+		}),
+		upstreamSeconds: prometheus.NewHistogram(prometheus.HistogramOpts{
+			Name:    "authproxy_upstream_seconds",
+			Help:    "Time from sending a request to the upstream to the head of its answer.",
+			Buckets: prometheus.ExponentialBuckets(0.0005, 2.5, 12), // 0.5 ms to 12 s
+		}),
+	}
+	for code := range m.codes {
+		if http.StatusText(code) != "" {
+			m.codes[code] = strconv.Itoa(code)
+		}
+	}
+	for _, reason := range slices.Concat(validate.Reasons, ownReasons) {
+		m.refusals.WithLabelValues(string(reason))
+	}
+	for _, fault := range []string{"too_large", "broken", "partly_skipped"} {
+		m.catalogs.WithLabelValues(fault)
+	}
+	r.MustRegister(m.requests, m.refusals, m.catalogs, m.inFlight, m.upstreamSeconds)
+	return m
+}
+
+func (m *Metrics) request(code int, o outcome) {
+	label := "other"
+	if code >= 0 && code < len(m.codes) && m.codes[code] != "" {
+		label = m.codes[code]
+	}
+	m.requests.WithLabelValues(label, string(o)).Inc()
+}
+
+func (m *Metrics) refusal(reason validate.Reason) {
+	m.refusals.WithLabelValues(string(reason)).Inc()
+}

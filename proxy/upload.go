@@ -1,0 +1,108 @@
+package proxy
+
+import (
+	"bytes"
+	"errors"
+	"io"
+	"net/http"
+	"sync"
+	"sync/atomic"
+	"time"
+)
+
+// upload is a request's body on its way to the upstream. It can be taken from the transport half-way.
+type upload struct {
+	body     io.ReadCloser
+	chunked  bool
+	released chan struct{} // closed when the handler returns
+
+	// eof: all was read; broken: the client's side failed.
+	eof, broken atomic.Bool
+
+	mu    sync.Mutex // held over each read, so that the upstream sees all up to a point and nothing after it
+	taken bool
+}
+
+var errTaken = errors.New("the upstream has answered; the rest of the body is not for it")
+
+func (u *upload) Read(p []byte) (int, error) {
+	u.mu.Lock()
+	if u.taken {
+		u.mu.Unlock()
+		// An error now would make the transport close the connection that the answer is still being read from.
+		<-u.released
+		return 0, errTaken
+	}
+	defer u.mu.Unlock()
+	return u.read(p)
+}
+
+func (u *upload) read(p []byte) (int, error) {
+	n, err := u.body.Read(p)
+	switch {
+	case err == io.EOF:
+		u.eof.Store(true)
+	case err != nil:
+		u.broken.Store(true)
+	}
+	return n, err
+}
+
+func (u *upload) Close() error { return u.body.Close() }
+
+// heldBody is how much of an early answer's body is read before the client is let finish.
+const heldBody = 64 << 10
+
+// hold keeps an early answer (one that came before the upload was through) back until the client has sent all, within
+// bounds: see Handler.DrainBytes. The upstream gets no more of the upload.
+func (h *Handler) hold(x *exchange, res *http.Response) {
+	if !x.upload.chunked || x.upload.eof.Load() {
+		return
+	}
+	// The answer first: the upstream may be closing a connection with unread data, which destroys what was not fetched.
+	var head bytes.Buffer
+	_, err := io.CopyN(&head, res.Body, heldBody)
+	rest := io.Reader(res.Body) // an error comes again when the rest is read
+	if err != nil && res.ContentLength < 0 && len(res.TransferEncoding) == 0 {
+		rest = http.NoBody // this body ends where the connection does, which here commonly is by a reset
+	}
+	res.Body = struct {
+		io.Reader
+		io.Closer
+	}{io.MultiReader(&head, rest), res.Body}
+
+	h.drop(x)
+}
+
+// drop takes what is left of an upload away from the transport and reads it, if the client has to be let finish.
+func (h *Handler) drop(x *exchange) {
+	if !x.upload.chunked || x.upload.eof.Load() {
+		return
+	}
+	h.readOut(x.w, func() io.Reader {
+		x.upload.mu.Lock() // waits for a read under way, which the deadline ends
+		defer x.upload.mu.Unlock()
+		x.upload.taken = true
+		return readerFunc(x.upload.read)
+	})
+}
+
+// drain reads a body that nobody wants, within bounds, so that the client gets to reading the answer.
+func (h *Handler) drain(w http.ResponseWriter, body io.Reader) {
+	h.readOut(w, func() io.Reader { return body })
+}
+
+func (h *Handler) readOut(w http.ResponseWriter, body func() io.Reader) {
+	conn := http.NewResponseController(w)
+	if err := conn.SetReadDeadline(time.Now().Add(h.DrainTime)); err != nil {
+		return // not a connection that can be bounded in time
+	}
+	if _, err := io.CopyN(io.Discard, body(), h.DrainBytes); err != io.EOF {
+		w.Header().Set("Connection", "close") // there is more that will not be read
+	}
+	_ = conn.SetReadDeadline(time.Time{})
+}
+
+type readerFunc func(p []byte) (int, error)
+
+func (f readerFunc) Read(p []byte) (int, error) { return f(p) }

@@ -1,0 +1,109 @@
+package proxy
+
+import (
+	"context"
+	"crypto/tls"
+	"crypto/x509"
+	"errors"
+	"fmt"
+	"net"
+	"net/http"
+	"net/netip"
+	"net/url"
+	"strings"
+	"time"
+)
+
+// ParseUpstream reads where requests go: http://host:port, https://host, either with a path that is put before the
+// request's own, or unix:/path/of/a/socket.
+//
+// Whoever reaches the upstream past the proxy, or can read and change what passes between them, can be anyone: plain http
+// to anything but loopback therefore takes insecurePlaintext.
+func ParseUpstream(text string, insecurePlaintext bool) (*url.URL, error) {
+	if path, ok := strings.CutPrefix(text, "unix:"); ok {
+		if path = "/" + strings.TrimLeft(path, "/"); path == "/" || !strings.HasPrefix(text, "unix:/") {
+			return nil, fmt.Errorf("upstream %q: a socket is written unix:/path, with an absolute path", text)
+		}
+		return &url.URL{Scheme: "unix", Path: path}, nil
+	}
+	u, err := url.Parse(text)
+	if err != nil {
+		return nil, fmt.Errorf("upstream: %w", err)
+	}
+	switch {
+	case u.Scheme != "http" && u.Scheme != "https" || u.Hostname() == "":
+		return nil, fmt.Errorf("upstream %q: want http://host:port, https://host:port or unix:/path", text)
+	case u.User != nil:
+		return nil, errors.New("upstream: user name and password are not possible in this URL")
+	case u.RawQuery != "" || u.ForceQuery || u.Fragment != "":
+		return nil, fmt.Errorf("upstream %q: want no query and no fragment", text)
+	case u.Scheme == "http" && !insecurePlaintext && !loopback(u.Hostname()):
+		return nil, fmt.Errorf("upstream %q: identity headers would cross the network in plain text, where anyone can write them; "+
+			"use https, a unix socket or a loopback address, or say --insecure-upstream if that network is closed to others", text)
+	}
+	return u, nil
+}
+
+func loopback(host string) bool {
+	if host == "localhost" {
+		return true
+	}
+	addr, err := netip.ParseAddr(host)
+	return err == nil && addr.Unmap().IsLoopback()
+}
+
+// target is the scheme and host that outgoing URLs get. The host of a socket is only a name for the connection pool.
+func target(upstream *url.URL) (scheme, host string) {
+	if upstream.Scheme == "unix" {
+		return "http", "localhost"
+	}
+	return upstream.Scheme, upstream.Host
+}
+
+// TransportOptions are the choices that an operator has about the connections to the upstream.
+type TransportOptions struct {
+	// DisableKeepAlives closes the connection after each request, for servers that close it without saying so
+	// (uwsgi's http-socket).
+	DisableKeepAlives bool
+	// RootCAs verify an https upstream; nil means the system's.
+	RootCAs *x509.CertPool
+	// DialTimeout bounds the making of a connection; 5 s by default.
+	DialTimeout time.Duration
+}
+
+// NewTransport makes the Transport for an upstream from ParseUpstream.
+func NewTransport(upstream *url.URL, o TransportOptions) *http.Transport {
+	if o.DialTimeout == 0 {
+		o.DialTimeout = 5 * time.Second
+	}
+	dialer := &net.Dialer{Timeout: o.DialTimeout, KeepAlive: 30 * time.Second}
+	dial := dialer.DialContext
+	if upstream.Scheme == "unix" {
+		dial = func(ctx context.Context, _, _ string) (net.Conn, error) {
+			return dialer.DialContext(ctx, "unix", upstream.Path)
+		}
+	}
+	protocols := new(http.Protocols)
+	protocols.SetHTTP1(true)
+	return &http.Transport{
+		Proxy:       nil, // identity headers go to the upstream, not by way of $HTTP_PROXY
+		DialContext: patient(dial),
+		Protocols:   protocols,
+		TLSClientConfig: &tls.Config{
+			MinVersion: tls.VersionTLS12,
+			RootCAs:    o.RootCAs,
+		},
+		TLSHandshakeTimeout: 10 * time.Second,
+		DisableKeepAlives:   o.DisableKeepAlives,
+		MaxIdleConnsPerHost: 512,
+		IdleConnTimeout:     60 * time.Second,
+		// Else the transport asks for gzip itself and unpacks stored objects on the way: body, length and ETag disagree.
+		DisableCompression: true,
+		// How long a client's Expect: 100-continue waits for the upstream's word before the body goes out unasked.
+		ExpectContinueTimeout: 30 * time.Second,
+		// A PKI token and a catalog leave in one segment train rather than in 4 KiB steps.
+		WriteBufferSize:        64 << 10,
+		ReadBufferSize:         16 << 10,
+		MaxResponseHeaderBytes: 1 << 20,
+	}
+}

@@ -1,0 +1,169 @@
+package proxy
+
+import (
+	"errors"
+	"net/http"
+	"slices"
+
+	"authproxy/keystone"
+	"authproxy/proxy/headers"
+	"authproxy/validate"
+)
+
+// Reasons of the proxy's own, beside those of package validate.
+const (
+	// DuplicateHeader: a token header came more than once. Which one an upstream would read is anybody's guess.
+	DuplicateHeader validate.Reason = "duplicate_header"
+	// HeaderSafety: the token is good, but what it says cannot be put into headers.
+	HeaderSafety validate.Reason = "header_safety"
+	// ServiceRole: the service token has none of service_token_roles.
+	ServiceRole validate.Reason = "service_role"
+	// SameToken: one token came as user and as service token.
+	SameToken validate.Reason = "same_token"
+	// BadMethod: CONNECT, which asks for a tunnel past the proxy.
+	BadMethod validate.Reason = "bad_method"
+)
+
+var ownReasons = []validate.Reason{DuplicateHeader, HeaderSafety, ServiceRole, SameToken, BadMethod}
+
+// verdict is what the tokens of one request come to.
+type verdict struct {
+	// user and service are nil for a token that does not hold or is not there.
+	user, service *headers.Identity
+	// userErr and serviceErr say why; serviceErr is nil where no service token came.
+	userErr, serviceErr error
+	// unfit is set for a request that is not answered on its tokens' merits: 400 or 501.
+	unfit error
+	// userText and serviceText are the tokens, for their digests in the log.
+	userText, serviceText string
+}
+
+func refuse(reason validate.Reason, cause error) error {
+	return &validate.Error{Reason: reason, Cause: cause}
+}
+
+// judge asks about the tokens of a request: first the service token, since it may let the user's be expired.
+func (h *Handler) judge(r *http.Request) (v verdict) {
+	if r.Method == http.MethodConnect {
+		v.unfit = refuse(BadMethod, nil)
+		return v
+	}
+	for _, name := range []string{headers.AuthToken, headers.ServiceToken, headers.StorageToken} {
+		if len(r.Header[name]) > 1 {
+			v.unfit = refuse(DuplicateHeader, errors.New(name))
+			return v
+		}
+	}
+	v.userText = userToken(r.Header)
+	v.serviceText = first(r.Header[headers.ServiceToken])
+
+	var service *validate.Verified
+	allowExpired := false
+	if v.serviceText != "" {
+		service, v.service, allowExpired, v.serviceErr = h.judgeService(r, v.serviceText, v.userText)
+		if v.serviceErr != nil && !h.DelayAuthDecision && errors.Is(v.serviceErr, validate.ErrInvalid) {
+			return v // refused whatever the user token is
+		}
+	}
+	if v.userText == "" {
+		v.userErr = refuse(validate.Missing, nil)
+		return v
+	}
+	user, err := h.Validator.Validate(r.Context(), validate.Request{Token: v.userText, AllowExpired: allowExpired})
+	if err != nil {
+		v.userErr = err
+		return v
+	}
+	if service != nil && sameToken(user.Token, service.Token) {
+		v.service, v.serviceErr = nil, refuse(SameToken, errors.New("both tokens have one audit id"))
+	}
+	v.user, v.userErr = h.identity(user)
+	return v
+}
+
+func (h *Handler) judgeService(r *http.Request, text, userText string) (
+	service *validate.Verified, id *headers.Identity, allowExpired bool, err error,
+) {
+	if text == userText {
+		return nil, nil, false, refuse(SameToken, nil)
+	}
+	service, err = h.Validator.Validate(r.Context(), validate.Request{Token: text})
+	if err != nil {
+		return nil, nil, false, err
+	}
+	hasRole := slices.ContainsFunc(service.Token.Roles, func(role keystone.Role) bool {
+		return slices.Contains(h.ServiceTokenRoles, role.Name)
+	})
+	if !hasRole && !h.InsecureServiceTokenRolesOptional {
+		return nil, nil, false, refuse(ServiceRole, nil)
+	}
+	if id, err = h.identity(service); err != nil {
+		return nil, nil, false, err
+	}
+	return service, id, hasRole, nil
+}
+
+// sameToken says whether two texts are one token: PKI and PKIZ forms of it differ in text only.
+func sameToken(a, b *keystone.Token) bool {
+	return len(a.AuditIDs) > 0 && len(b.AuditIDs) > 0 && a.AuditIDs[0] == b.AuditIDs[0]
+}
+
+// userToken is X-Auth-Token, or where that header is absent, X-Storage-Token. An empty X-Auth-Token is there: services
+// would read it as such.
+func userToken(h http.Header) string {
+	if values, ok := h[headers.AuthToken]; ok {
+		return first(values)
+	}
+	return first(h[headers.StorageToken])
+}
+
+func first(values []string) string {
+	if len(values) == 0 {
+		return ""
+	}
+	return values[0]
+}
+
+// prepared is what Verified.Derive keeps with a cached token: the header block, or why there is none.
+type prepared struct {
+	identity *headers.Identity
+	err      error
+}
+
+func (h *Handler) identity(v *validate.Verified) (*headers.Identity, error) {
+	p := v.Derive(h.prepareIdentity).(*prepared)
+	return p.identity, p.err
+}
+
+func (h *Handler) prepareIdentity(t *keystone.Token) any {
+	id, err := headers.Prepare(t, h.Headers)
+	switch {
+	case errors.Is(err, headers.ErrNoProject):
+		return &prepared{err: refuse(validate.NoProject, err)}
+	case err != nil:
+		return &prepared{err: refuse(HeaderSafety, err)}
+	}
+	h.noteCatalog(id.Catalog())
+	return &prepared{identity: id}
+}
+
+// noteCatalog counts what is wrong with a catalog, once for each token, and logs it once in the life of the process.
+func (h *Handler) noteCatalog(c headers.CatalogReport) {
+	if c.TooLarge {
+		h.Metrics.catalogs.WithLabelValues("too_large").Inc()
+		if !h.saidTooLarge.Swap(true) {
+			h.Log.Warn("service catalog left out: it is over the limit; raise the limit here and in the upstream, or leave catalogs out altogether",
+				"bytes", c.Size, "limit", h.Headers.MaxCatalog)
+		}
+	}
+	if c.Broken {
+		h.Metrics.catalogs.WithLabelValues("broken").Inc()
+	}
+	if c.Skipped > 0 {
+		h.Metrics.catalogs.WithLabelValues("partly_skipped").Inc()
+	}
+	if (c.Broken || c.Skipped > 0) && !h.saidBroken.Swap(true) {
+		h.Log.Warn("service catalog is faulty: entries without a type, a URL or a known interface are left out",
+			"entries", c.Skipped, "all", c.Broken)
+	}
+}

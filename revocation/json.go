@@ -1,0 +1,278 @@
+package revocation
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"math"
+	"strings"
+	"unicode/utf16"
+	"unicode/utf8"
+)
+
+// maxNesting bounds how deep a value may be nested; a revocation list uses three levels.
+const maxNesting = 16
+
+// jsonReader reads one JSON text (RFC 8259) from front to back in one pass. Strings without escapes are cut out of the
+// text. encoding/json is not used since it lets the last of two equal names win, takes names in any case, mends text that is
+// not UTF-8, and is slow on a list of a million entries.
+type jsonReader struct {
+	s     string
+	i     int
+	depth int
+}
+
+// next skips white space and returns the byte behind it without taking it, 0 at the end.
+func (r *jsonReader) next() byte {
+	for ; r.i < len(r.s); r.i++ {
+		switch c := r.s[r.i]; c {
+		case ' ', '\t', '\n', '\r':
+		default:
+			return c
+		}
+	}
+	return 0
+}
+
+func (r *jsonReader) expect(c byte, what string) error {
+	if r.next() != c {
+		return errors.New("expected " + what)
+	}
+	r.i++
+	return nil
+}
+
+// object calls member for each name; member must take the value behind it.
+func (r *jsonReader) object(member func(name string) error) error {
+	if err := r.expect('{', "an object"); err != nil {
+		return err
+	}
+	var seen [maxMembers]string
+	return r.sequence('}', func(n int) error {
+		if n == maxMembers {
+			return fmt.Errorf("an object of more than %d members", maxMembers)
+		}
+		name, err := r.text()
+		if err != nil {
+			return err
+		}
+		for _, other := range seen[:n] {
+			if name == other {
+				return fmt.Errorf("duplicate name %q", name[:min(len(name), 40)])
+			}
+		}
+		seen[n] = name
+		if err := r.expect(':', "a colon"); err != nil {
+			return err
+		}
+		return member(name)
+	})
+}
+
+// array calls element for each element; element must take it.
+func (r *jsonReader) array(element func() error) error {
+	if err := r.expect('[', "an array"); err != nil {
+		return err
+	}
+	return r.sequence(']', func(int) error { return element() })
+}
+
+// sequence reads what an opening bracket began: items between commas, up to the closing one.
+func (r *jsonReader) sequence(closing byte, item func(n int) error) error {
+	if r.depth++; r.depth > maxNesting {
+		return fmt.Errorf("nested deeper than %d levels", maxNesting)
+	}
+	for n := 0; ; n++ {
+		c := r.next()
+		switch {
+		case c == closing:
+			r.i++
+			r.depth--
+			return nil
+		case n > 0 && c != ',':
+			return fmt.Errorf("expected a comma or %q", closing)
+		case n > 0:
+			r.i++
+			if r.next() == closing {
+				return errors.New("a comma with nothing behind it")
+			}
+		}
+		if err := item(n); err != nil {
+			return err
+		}
+	}
+}
+
+// text reads a string.
+func (r *jsonReader) text() (string, error) {
+	if err := r.expect('"', "a string"); err != nil {
+		return "", err
+	}
+	start, escaped, ascii := r.i, false, true
+	for ; r.i < len(r.s); r.i++ {
+		switch c := r.s[r.i]; {
+		case c == '"':
+			raw := r.s[start:r.i]
+			r.i++
+			if !ascii && !utf8.ValidString(raw) {
+				return "", errors.New("a string that is not UTF-8")
+			}
+			if escaped {
+				return unescape(raw)
+			}
+			return raw, nil
+		case c == '\\':
+			escaped = true
+			r.i++ // whatever it is, it does not end the string
+		case c < ' ':
+			return "", errors.New("a control character in a string")
+		case c >= utf8.RuneSelf:
+			ascii = false
+		}
+	}
+	r.i = len(r.s)
+	return "", errors.New("a string without an end")
+}
+
+// unescape takes the rare way for the inside of a string with escapes; raw is valid UTF-8.
+func unescape(raw string) (string, error) {
+	// encoding/json puts U+FFFD for half a surrogate pair: that would be a second spelling of a name.
+	for rest := raw; ; {
+		at := strings.IndexByte(rest, '\\')
+		if at < 0 || at+1 == len(rest) {
+			break
+		}
+		rest = rest[at+1:]
+		first, ok := codeUnit(rest)
+		if !ok || !utf16.IsSurrogate(first) {
+			rest = rest[1:]
+			continue
+		}
+		var second rune
+		if rest = rest[len("uXXXX"):]; strings.HasPrefix(rest, `\`) {
+			second, _ = codeUnit(rest[1:])
+		}
+		if utf16.DecodeRune(first, second) == utf8.RuneError {
+			return "", errors.New("half of a surrogate pair")
+		}
+		rest = rest[len(`\uXXXX`):]
+	}
+	var s string
+	if err := json.Unmarshal([]byte(`"`+raw+`"`), &s); err != nil {
+		return "", errors.New("a bad escape in a string")
+	}
+	return s, nil
+}
+
+// codeUnit reads the uXXXX of an escape.
+func codeUnit(s string) (rune, bool) {
+	if len(s) < 5 || s[0] != 'u' {
+		return 0, false
+	}
+	var unit rune
+	for _, c := range []byte(s[1:5]) {
+		v := hexValues[c]
+		if v == invalid {
+			return 0, false
+		}
+		unit = unit<<4 | rune(v)
+	}
+	return unit, true
+}
+
+// optionalString reads a string, or null for "".
+func (r *jsonReader) optionalString() (string, error) {
+	if r.next() == 'n' {
+		return "", r.literal("null")
+	}
+	return r.text()
+}
+
+// unsigned reads a whole number without sign, fraction or exponent, or null for 0.
+func (r *jsonReader) unsigned() (uint64, error) {
+	if r.next() == 'n' {
+		return 0, r.literal("null")
+	}
+	start := r.i
+	if err := r.number(); err != nil {
+		return 0, err
+	}
+	var n uint64
+	for _, c := range []byte(r.s[start:r.i]) {
+		d := uint64(c - '0')
+		if d > 9 || n > (math.MaxInt64-d)/10 {
+			return 0, errors.New("expected a whole number below 2^63")
+		}
+		n = 10*n + d
+	}
+	return n, nil
+}
+
+func (r *jsonReader) literal(word string) error {
+	if !strings.HasPrefix(r.s[r.i:], word) {
+		return errors.New("expected a value")
+	}
+	r.i += len(word)
+	return nil
+}
+
+func (r *jsonReader) number() error {
+	r.optional("-")
+	if !r.optional("0") && !r.digits() {
+		return errors.New("expected a number")
+	}
+	if r.optional(".") && !r.digits() {
+		return errors.New("expected a digit")
+	}
+	if r.optional("eE") {
+		r.optional("+-")
+		if !r.digits() {
+			return errors.New("expected a digit")
+		}
+	}
+	return nil
+}
+
+// optional takes one byte if it is any of set.
+func (r *jsonReader) optional(set string) bool {
+	if r.i < len(r.s) && strings.IndexByte(set, r.s[r.i]) >= 0 {
+		r.i++
+		return true
+	}
+	return false
+}
+
+func (r *jsonReader) digits() bool {
+	start := r.i
+	for r.i < len(r.s) && '0' <= r.s[r.i] && r.s[r.i] <= '9' {
+		r.i++
+	}
+	return r.i > start
+}
+
+// skip takes a value of any kind. Its grammar is checked like that of the rest.
+func (r *jsonReader) skip() error {
+	switch r.next() {
+	case '{':
+		return r.object(func(string) error { return r.skip() })
+	case '[':
+		return r.array(r.skip)
+	case '"':
+		_, err := r.text()
+		return err
+	case 't':
+		return r.literal("true")
+	case 'f':
+		return r.literal("false")
+	case 'n':
+		return r.literal("null")
+	}
+	return r.number()
+}
+
+func (r *jsonReader) end() error {
+	if r.next(); r.i != len(r.s) {
+		return errors.New("bytes after the list")
+	}
+	return nil
+}
