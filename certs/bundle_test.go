@@ -61,6 +61,7 @@ func TestChain(t *testing.T) {
 	}))
 	tlsOnly := certstest.New(t, extendedKeyUsage(x509.ExtKeyUsageServerAuth))
 	weakCA := certstest.New(t, certstest.WithKind(certstest.RSA1024))
+	oldRoot := certstest.New(t, certstest.WithKind(certstest.RSA), certstest.SignedWith(x509.SHA1WithRSA))
 	stranger := certstest.New(t) // same name as ca, another key
 
 	for _, tt := range []struct {
@@ -91,7 +92,7 @@ func TestChain(t *testing.T) {
 		{"path length fits", short.Issue(t, certstest.ECDSAP256), nil, list(short.Cert), certs.Policy{}, "", nil},
 		{"path length and self-issued CA", renewed.Issue(t, certstest.ECDSAP256), nil, list(short.Cert, renewed.Cert), certs.Policy{}, "", nil},
 		{"version 1 root", rootV1.Issue(t, certstest.ECDSAP256), nil, list(rootV1.Cert), certs.Policy{}, "", nil},
-		{"SHA-1 root, SHA-256 signer", certstest.New(t, certstest.WithKind(certstest.RSA), certstest.SignedWith(x509.SHA1WithRSA)).Issue(t, certstest.ECDSAP256), nil, nil, certs.Policy{}, "no CA certificate has the subject", nil},
+		{"root that signs itself with SHA-1", oldRoot.Issue(t, certstest.RSA), nil, list(oldRoot.Cert), certs.Policy{}, "", nil},
 		{"SHA-1 allowed", rsaCA.Issue(t, certstest.RSA, certstest.SignedWith(x509.SHA1WithRSA)), nil, list(rsaCA.Cert), sha1, "", nil},
 		{"ECDSA with SHA-1 allowed", ca.Issue(t, certstest.ECDSAP256, certstest.SignedWith(x509.ECDSAWithSHA1)), nil, list(ca.Cert), sha1, "", nil},
 		{"weak RSA allowed", weakCA.Issue(t, certstest.RSA1024), nil, list(weakCA.Cert), weak, "", nil},

@@ -22,15 +22,17 @@ type signingDir struct{ root *os.Root }
 
 // openSigningDir opens the directory and makes it, with mode 0700, where it does not exist.
 func openSigningDir(path string) (*signingDir, error) {
-	if err := os.MkdirAll(path, 0o700); err != nil && !errors.Is(err, fs.ErrExist) {
-		return nil, fmt.Errorf("signing_dir: %w", err)
-	}
 	named, err := os.Lstat(path)
+	if errors.Is(err, fs.ErrNotExist) {
+		if err = os.MkdirAll(path, 0o700); err == nil {
+			named, err = os.Lstat(path)
+		}
+	}
 	if err != nil {
 		return nil, fmt.Errorf("signing_dir: %w", err)
 	}
 	if !named.IsDir() {
-		return nil, fmt.Errorf("signing_dir %s is a symbolic link or no directory: refused, since somebody else may have put it there", path)
+		return nil, fmt.Errorf("signing_dir %s: %w: a symbolic link or no directory", path, ErrUnsafeDir)
 	}
 	root, err := os.OpenRoot(path)
 	if err != nil {
@@ -40,7 +42,7 @@ func openSigningDir(path string) (*signingDir, error) {
 	switch {
 	case err != nil:
 	case !os.SameFile(named, opened):
-		err = errors.New("changed while it was opened")
+		err = fmt.Errorf("%w: it changed while it was opened", ErrUnsafeDir)
 	default:
 		err = checkOurs(opened)
 	}
@@ -53,10 +55,10 @@ func openSigningDir(path string) (*signingDir, error) {
 
 func checkOurs(info fs.FileInfo) error {
 	if st, ok := info.Sys().(*syscall.Stat_t); !ok || int(st.Uid) != os.Geteuid() {
-		return fmt.Errorf("owned by another user: refused, chown it to user id %d", os.Geteuid())
+		return fmt.Errorf("%w: owned by another user, chown it to user id %d", ErrUnsafeDir, os.Geteuid())
 	}
 	if info.Mode().Perm()&0o022 != 0 {
-		return fmt.Errorf("writable by group or others (mode %#o): refused, chmod go-w it", info.Mode().Perm())
+		return fmt.Errorf("%w: writable by group or others (mode %#o), chmod go-w it", ErrUnsafeDir, info.Mode().Perm())
 	}
 	return nil
 }
@@ -68,7 +70,7 @@ func (d *signingDir) read(name string) ([]byte, error) {
 		return nil, err
 	}
 	if !info.Mode().IsRegular() {
-		return nil, fmt.Errorf("%s is no regular file", name)
+		return nil, fmt.Errorf("%s: %w: no regular file", name, ErrUnsafeDir)
 	}
 	f, err := d.root.Open(name)
 	if err != nil {
@@ -79,7 +81,7 @@ func (d *signingDir) read(name string) ([]byte, error) {
 		return nil, err
 	}
 	if err := checkOurs(info); err != nil {
-		return nil, fmt.Errorf("%s is %w", name, err)
+		return nil, fmt.Errorf("%s: %w", name, err)
 	}
 	return readBounded(f)
 }

@@ -347,7 +347,7 @@ func TestDirAttacks(t *testing.T) {
 			if err := os.Symlink(t.TempDir(), dir); err != nil {
 				t.Fatal(err)
 			}
-		}, "symbolic link"},
+		}, "a symbolic link"},
 		{"dangling symbolic link", func(t *testing.T, dir string) {
 			if err := os.Symlink("nowhere", dir); err != nil {
 				t.Fatal(err)
@@ -383,7 +383,7 @@ func TestDirAttacks(t *testing.T) {
 			dir := filepath.Join(t.TempDir(), "signing")
 			tt.prepare(t, dir)
 			store, src, _ := keeper(t, dir, ca.CertPEM(), s.CertPEM)
-			if err := store.Load(t.Context()); err == nil || !strings.Contains(err.Error(), tt.err) || store.Current() != nil {
+			if err := store.Load(t.Context()); !errors.Is(err, certs.ErrUnsafeDir) || !strings.Contains(err.Error(), tt.err) || store.Current() != nil {
 				t.Errorf("%v, want %q", err, tt.err)
 			}
 			if src.count() != 0 {

@@ -102,7 +102,7 @@ func (s *Store) Current() *Bundle { return s.current.Load() }
 
 // Load fetches the certificates for the first time, and falls back to those kept in Dir. The error is nil once there are
 // signers, wherever they come from. It wraps ErrNoPKI if there are none since the Identity service has no PKI, ErrUnavailable
-// otherwise: those of a Dir that is not private to this user, which no later try mends, too.
+// otherwise, and besides that ErrUnsafeDir if Dir is not private to this user.
 func (s *Store) Load(ctx context.Context) error {
 	err := s.wait(ctx, s.takeOff())
 	if s.Current() != nil {
@@ -211,23 +211,29 @@ func (s *Store) join() *flight {
 
 // finish notes what a flight came to and tells those who wait.
 func (s *Store) finish(f *flight, begin time.Time, err error) {
+	switch {
+	case err == nil:
+		s.count(EventFetched)
+		s.settled(topicFailed)
+	case errors.Is(err, ErrNoPKI):
+		s.count(EventNoPKI)
+		s.say(slog.LevelInfo, topicFailed, "the Identity service has no PKI: tokens cannot be validated offline", err)
+	default:
+		s.count(EventFailed)
+		s.say(slog.LevelWarn, topicFailed, "signing certificates could not be renewed, the last good ones stay", err)
+	}
+
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.last.attempt = begin
 	switch {
 	case err == nil:
-		s.count(EventFetched)
-		s.settled(topicFailed)
 		s.last.success, s.last.counted, s.last.failures = begin, begin, 0
 		s.last.noPKI = false
 	case errors.Is(err, ErrNoPKI):
-		s.count(EventNoPKI)
-		s.say(slog.LevelInfo, topicFailed, "the Identity service has no PKI: tokens cannot be validated offline", err)
 		s.last.counted, s.last.failures = begin, 0
 		s.last.noPKI = true
 	default:
-		s.count(EventFailed)
-		s.say(slog.LevelWarn, topicFailed, "signing certificates could not be renewed, the last good ones stay", err)
 		s.last.counted = s.now()
 		s.last.failures++
 		err = fmt.Errorf("%w: %w", ErrUnavailable, err)
