@@ -203,6 +203,13 @@ type inflater struct {
 
 var inflaters = sync.Pool{New: func() any { return new(inflater) }}
 
+// A PKIZ token inflates to three to six times its size: ids and signature do not repeat, however long the catalog. What inflates
+// to far more is not one, and its sender must not get work for nothing.
+const (
+	maxRatio  = 32
+	ratioFree = 16 << 10 // for short texts, whose work is short too
+)
+
 // inflate turns the zlib stream of a PEM text into the DER within. The first line tells how long the message says it is, so
 // that a stream which cannot be a message is given up after a few hundred bytes, and none is followed beyond its own word.
 func inflate(compressed []byte, limit int) ([]byte, error) {
@@ -227,8 +234,8 @@ func inflate(compressed []byte, limit int) ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
-	if want > limit {
-		return nil, fmt.Errorf("%w: inflates to %d bytes, %d are allowed", ErrTooLarge, want, limit)
+	if want > min(limit, maxRatio*len(compressed)+ratioFree) {
+		return nil, fmt.Errorf("%w: inflates to %d bytes from %d, which is more than is allowed", ErrTooLarge, want, len(compressed))
 	}
 	// One byte more than stated is asked for, so that the end of the stream and its checksum are seen.
 	if _, err := io.CopyN(&f.out, f.z, int64(want-head+1)); err != io.EOF {

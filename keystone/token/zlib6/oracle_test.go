@@ -276,7 +276,7 @@ func TestSameAsZlib(t *testing.T) {
 		add(lettersOf(r, "ab", n), "ab %d", n)
 		add(bytesOf(r, n), "random %d", n)
 	}
-	for _, n := range []int{1000, 16382, 16383, 16384, 32505, 32506, 32507, 32767, 32768, 32769, 65273, 65274, 65275, 65535, 65536, 65537, 100_000, 300_000, 512 << 10} {
+	for _, n := range []int{1000, 16382, 16383, 16384, 32505, 32506, 32507, 32767, 32768, 32769, 65273, 65274, 65275, 65535, 65536, 65537, 100_000, 512 << 10} {
 		add(make([]byte, n), "zeros %d", n)
 		add(bytesOf(r, n), "random %d", n)
 		add(wordsOf(r, n), "words %d", n)
@@ -286,13 +286,13 @@ func TestSameAsZlib(t *testing.T) {
 		add(lettersOf(r, pemAlphabet, n), "letters %d", n)
 	}
 	for _, period := range []int{1, 2, 3, 4, 257, 258, 259, 4095, 4096, 4097, 16384, 32505, 32506, 32507, 32508, 32767, 32768, 32769} {
-		for _, changes := range []int{0, 1, 50, 5000} {
-			add(periodic(r, period, 150_000, changes), "period %d with %d changes", period, changes)
+		for _, changes := range []int{0, 50, 5000} {
+			add(periodic(r, period, 100_000, changes), "period %d with %d changes", period, changes)
 		}
 	}
-	for range 10 {
+	for range 5 {
 		add(copies(r), "copies")
-		add(fibonacci(r, 1000+r.IntN(300_000)), "fibonacci")
+		add(fibonacci(r, 1000+r.IntN(100_000)), "fibonacci")
 		add(sparse(r, longCodes()), "long codes")
 		add(sparse(r, longClassCodes()), "long class codes")
 	}

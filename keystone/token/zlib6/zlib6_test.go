@@ -137,10 +137,8 @@ func FuzzRoundTrip(f *testing.F) {
 	f.Add(sparse(r, longCodes()), uint8(3))
 	f.Add(sparse(r, longClassCodes()), uint8(1))
 	f.Fuzz(func(t *testing.T, data []byte, times uint8) {
-		data = bytes.Repeat(data, int(times))
-		if len(data) > 1<<20 {
-			t.Skip("longer than needed")
-		}
+		data = bytes.Repeat(data[:min(len(data), 1<<14)], int(times))
+		data = data[:min(len(data), 100_000)]
 		before := bytes.Clone(data)
 		stream := Compress(data)
 		if !bytes.Equal(data, before) {
