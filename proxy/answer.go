@@ -106,10 +106,15 @@ func (h *Handler) logVerdict(r *http.Request, v verdict) {
 		if !h.Log.Enabled(r.Context(), level) {
 			continue
 		}
-		h.Log.LogAttrs(context.WithoutCancel(r.Context()), level, "token not accepted",
+		attrs := []slog.Attr{
 			slog.String("reason", string(reason)), slog.String("token", e.which), slog.String("digest", digest(e.text)),
-			slog.Bool("passed_on", h.DelayAuthDecision && v.unfit == nil), slog.Any("cause", cause(e.err)),
-			slog.String("method", r.Method), slog.String("path", r.URL.Path), slog.String("peer", r.RemoteAddr))
+			slog.Bool("passed_on", h.DelayAuthDecision && v.unfit == nil),
+			slog.String("method", r.Method), slog.String("path", r.URL.Path), slog.String("peer", r.RemoteAddr),
+		}
+		if c := cause(e.err); c != nil {
+			attrs = append(attrs, slog.Any("cause", c))
+		}
+		h.Log.LogAttrs(context.WithoutCancel(r.Context()), level, "token not accepted", attrs...)
 	}
 }
 

@@ -8,21 +8,28 @@ import (
 
 // patientConn is a connection to the upstream that outlives its own writing side. An upstream that refuses an upload
 // answers and closes; the write that then fails would make the Transport close the connection, often before the answer
-// was read from it. Here that write and later ones are taken for done: what counts is what can still be read, be it the
-// answer or the error of a connection that is gone.
+// was read from it. Here that write and later ones are taken for done, until the Transport closes the connection: what
+// counts is what can still be read, be it the answer or the error of a connection that is gone.
 type patientConn struct {
 	net.Conn
-	deaf atomic.Bool
+	deaf, closed atomic.Bool
 }
 
 func (c *patientConn) Write(p []byte) (int, error) {
-	if c.deaf.Load() {
+	if c.deaf.Load() && !c.closed.Load() {
 		return len(p), nil
 	}
-	if _, err := c.Conn.Write(p); err != nil {
+	n, err := c.Conn.Write(p)
+	if err != nil && !c.closed.Load() {
 		c.deaf.Store(true)
+		return len(p), nil
 	}
-	return len(p), nil
+	return n, err
+}
+
+func (c *patientConn) Close() error {
+	c.closed.Store(true)
+	return c.Conn.Close()
 }
 
 type dialFunc func(ctx context.Context, network, addr string) (net.Conn, error)

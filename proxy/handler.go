@@ -133,9 +133,7 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	h.logVerdict(r, x.verdict)
 	if a, refused := h.answerFor(x.verdict); refused {
 		x.code, x.outcome = a.code, a.outcome
-		if r.ContentLength < 0 && r.Header.Get("Expect") == "" {
-			h.drain(w, r.Body)
-		}
+		h.dismiss(w, r)
 		a.write(w)
 		return
 	}

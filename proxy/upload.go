@@ -87,9 +87,17 @@ func (h *Handler) drop(x *exchange) {
 	})
 }
 
-// drain reads a body that nobody wants, within bounds, so that the client gets to reading the answer.
-func (h *Handler) drain(w http.ResponseWriter, body io.Reader) {
-	h.readOut(w, func() io.Reader { return body })
+// dismiss deals with the body of a request that is answered here. A chunked one is read out, within bounds, so that the
+// client gets to reading the answer; a client that was promised "100 Continue" has not sent any.
+func (h *Handler) dismiss(w http.ResponseWriter, r *http.Request) {
+	switch {
+	case r.ContentLength == 0:
+	case r.ContentLength < 0 && r.Header.Get("Expect") == "":
+		h.readOut(w, func() io.Reader { return r.Body })
+	default:
+		// net/http reads on for a while by itself, before it answers; it shall not wait for ever.
+		_ = http.NewResponseController(w).SetReadDeadline(time.Now().Add(h.DrainTime))
+	}
 }
 
 func (h *Handler) readOut(w http.ResponseWriter, body func() io.Reader) {
@@ -98,7 +106,9 @@ func (h *Handler) readOut(w http.ResponseWriter, body func() io.Reader) {
 		return // not a connection that can be bounded in time
 	}
 	if _, err := io.CopyN(io.Discard, body(), h.DrainBytes); err != io.EOF {
-		w.Header().Set("Connection", "close") // there is more that will not be read
+		// There is more. The deadline stays, for net/http's own attempt to read it.
+		w.Header().Set("Connection", "close")
+		return
 	}
 	_ = conn.SetReadDeadline(time.Time{})
 }

@@ -181,7 +181,11 @@ func TestConnectionOutlivesItsWritingSide(t *testing.T) {
 		}
 		closed <- errors.Join(err, c.Close())
 	}()
-	c, err := patient((&net.Dialer{}).DialContext)(t.Context(), "tcp", l.Addr().String())
+	target, err := ParseUpstream("http://"+l.Addr().String(), false)
+	if err != nil {
+		t.Fatal(err)
+	}
+	c, err := NewTransport(target, TransportOptions{}).DialContext(t.Context(), "tcp", target.Host)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -206,5 +210,9 @@ func TestConnectionOutlivesItsWritingSide(t *testing.T) {
 	}
 	if _, err := c.Read(got); err == nil {
 		t.Error("a connection that is gone reads without an error")
+	}
+	c.Close()
+	if _, err := c.Write(got); err == nil {
+		t.Error("a closed connection is written to without an error")
 	}
 }

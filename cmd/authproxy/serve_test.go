@@ -410,7 +410,7 @@ func TestWithIdentityService(t *testing.T) {
 	k := newKeystone(t, p)
 	k.set(func() { k.down = true })
 	upstream, _, _ := echoUpstream(t)
-	r := begin(t, "--upstream", upstream.URL, "--config-file", k.config(t, "signing_dir = "+filepath.Join(t.TempDir(), "signing")+"\n"))
+	r := begin(t, "--upstream", upstream.URL, "--config-file", k.config(t, "revocation_max_stale = 3\nsigning_dir = "+filepath.Join(t.TempDir(), "signing")+"\n"))
 	alice := p.token("alice", auditA)
 	r.expect(r.admin+"/healthz", "", 200, "ok")
 	r.expect(r.admin+"/readyz", "", 503, "not ready: no signing certificates")
@@ -442,7 +442,12 @@ func TestWithIdentityService(t *testing.T) {
 	k.set(func() { k.down = true })
 	r.expect(r.data+"/", p.token("dave", "EEEEEEEEEEEEEEEEEEEEEA"), 200, "Confirmed dave member")
 	r.expect(r.data+"/", strings.Repeat("e", 32), 503, "")
+	// Until the list is too old. That is so for every replica, and no reason to be taken out of service.
+	r.eventually("stale", func() bool { code, _ := r.get(r.data+"/", alice); return code == 503 })
 	r.expect(r.admin+"/readyz", "", 200, "ready")
+	r.expect(r.admin+"/metrics", "", 200, `authproxy_refusals_total{reason="revocation_stale"}`)
+	k.set(func() { k.down = false })
+	r.eventually("recovered", func() bool { code, _ := r.get(r.data+"/", alice); return code == 200 })
 }
 
 // A Keystone that has given up PKI: ready, everything online.
@@ -561,13 +566,16 @@ func TestShutdownEndsUpgradedConnections(t *testing.T) {
 		t.Fatal(line, err)
 	}
 	r.stop()
-	if err := c.SetReadDeadline(time.Now().Add(10 * time.Second)); err != nil {
+	if err := c.SetReadDeadline(time.Now().Add(afterCut - time.Second)); err != nil {
 		t.Fatal(err)
 	}
 	if _, err := io.Copy(io.Discard, br); err != nil {
 		t.Errorf("the connection was not closed: %v", err)
 	}
 	r.end()
+	if !strings.Contains(r.logs.String(), "requests cut off") {
+		t.Errorf("not given its time: %s", r.logs)
+	}
 }
 
 func TestAddressInUse(t *testing.T) {

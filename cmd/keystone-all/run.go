@@ -74,7 +74,10 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) error {
 // serve answers requests until ctx ends, and then those that are under way.
 func serve(ctx context.Context, s *app.Settings, metricsAddress string, log *slog.Logger) (err error) {
 	for _, w := range s.Warnings() {
-		log.Warn(w.String())
+		log.Warn("configuration", slog.String("warning", w.String()))
+	}
+	for _, note := range s.Notes {
+		log.Warn("configuration", slog.String("warning", note))
 	}
 	db, err := s.OpenStore(ctx)
 	if err != nil {

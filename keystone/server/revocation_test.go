@@ -17,6 +17,7 @@ import (
 	"authproxy/keystone/server/identity"
 	"authproxy/keystone/server/tokens"
 	"authproxy/keystone/token"
+	"authproxy/revocation"
 )
 
 // entry is one member of a revocation list.
@@ -45,6 +46,9 @@ func (c *cloud) revocationList() map[string]entry {
 	}
 	if err := signed.CheckSignature(pair.Leaf.PublicKey); err != nil {
 		c.t.Fatal(err)
+	}
+	if _, err := revocation.ParseList(signed.Content); err != nil { // as authproxy reads it
+		c.t.Error(err)
 	}
 	var list struct{ Revoked []entry }
 	if err := json.Unmarshal(signed.Content, &list); err != nil || list.Revoked == nil {

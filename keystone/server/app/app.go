@@ -10,6 +10,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -32,6 +33,8 @@ type Settings struct {
 	// StateDir is set where there is no configuration file: database and certificates are in this directory then, and the
 	// database is brought up to date without db_sync.
 	StateDir string
+	// Notes say what an operator should look at, beside the Warnings of the configuration.
+	Notes []string
 }
 
 // Load reads the configuration: the named files, else the keystone.conf that is found in the usual places, else the defaults.
@@ -52,6 +55,9 @@ func Load(files []string, flags map[string]string, getenv func(string) string) (
 		return nil, err
 	}
 	s := &Settings{Keystone: k}
+	if err := s.refuseWhatIsNotThere(); err != nil {
+		return nil, err
+	}
 	if len(files) > 0 {
 		return s, nil
 	}
@@ -63,6 +69,25 @@ func Load(files []string, flags map[string]string, getenv func(string) string) (
 	k.Signing.CertFile, k.Signing.KeyFile = filepath.Join(certificates, "signing_cert.pem"), filepath.Join(private, "signing_key.pem")
 	k.Signing.CACerts, k.Signing.CAKey = filepath.Join(certificates, "ca.pem"), filepath.Join(private, "cakey.pem")
 	return s, nil
+}
+
+// refuseWhatIsNotThere names options of Keystone whose effect an operator would miss: a cloud that counts on bound tokens is
+// not to be started without.
+func (s *Settings) refuseWhatIsNotThere() error {
+	switch {
+	case len(s.Bind) > 0:
+		return fmt.Errorf("[token] bind = %s: tokens cannot be bound yet; take the line out", strings.Join(s.Bind, ","))
+	case !slices.Contains([]string{"disabled", "permissive", "strict"}, s.EnforceTokenBind):
+		return fmt.Errorf("[token] enforce_token_bind = %s: tokens cannot be bound yet, so every one would be refused; write permissive", s.EnforceTokenBind)
+	case s.DefaultDomainID != assignment.DefaultDomainID:
+		return fmt.Errorf("[identity] default_domain_id = %s: the default domain's id is always %s; take the line out", s.DefaultDomainID, assignment.DefaultDomainID)
+	}
+	for _, name := range s.AuthMethods {
+		if !slices.Contains(tokens.AllMethods, name) {
+			s.Notes = append(s.Notes, fmt.Sprintf("[auth] methods: %s is not on offer yet", name))
+		}
+	}
+	return nil
 }
 
 // stateDir is $XDG_STATE_HOME/authproxy, by default ~/.local/state/authproxy, made for its owner alone.

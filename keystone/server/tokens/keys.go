@@ -72,7 +72,7 @@ func (k *KeyPair) Load() (*certs.SigningPair, error) {
 		return k.pair, nil
 	}
 	for _, warning := range pair.Warnings {
-		k.log().Warn(warning)
+		k.log().Warn("signing certificate or key", slog.String("warning", warning))
 	}
 	if k.pair != nil {
 		k.log().Info("signing certificate changed", slog.String("subject", pair.Leaf.Subject.String()),

@@ -10,9 +10,10 @@ import (
 	"authproxy/keystone/token"
 )
 
-// Record is what is kept of a token. Its text is not: whoever reads the database must not become everybody.
+// Record is what is kept of a token. Its text is not.
 type Record struct {
-	// ID is the hash of the text by [token] hash_algorithm, in hex; it is what a revocation list names.
+	// ID is the hash of the text by [token] hash_algorithm, in hex; it is what a revocation list names. For a PKI or PKIZ token
+	// that is not revoked it is a secret as good as the text, since Keystone's clients use it in the place of the text.
 	ID string
 	// Form is PKI, PKIZ or UUID.
 	Form token.Form

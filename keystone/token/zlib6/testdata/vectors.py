@@ -62,6 +62,20 @@ def sparse(left):
     return bytes(out)
 
 
+def window_edge(size):
+    """What begins at 65274 occurs once before, 32506 bytes back: as far as a match may reach, if zlib has not
+    moved its window to begin just there."""
+    once = rng.randbytes(200)
+    data = bytes(32767) + b"\x01" + once
+    data += bytes(65274 - len(data)) + once
+    return data + bytes(size - len(data))
+
+
+def letters(size):
+    return bytes(rng.choices(b"etaoinshrdlu", k=size))
+
+
+once = rng.randbytes(300)
 vectors = {
     "empty": b"",
     "one": b"a",
@@ -74,6 +88,12 @@ vectors = {
     "period": rng.randbytes(4097) * 60,
     "long-codes": sparse(long_codes()),
     "long-class-codes": sparse(long_class_codes()),
+    # A match of three bytes from 4096 bytes back is taken, one from 4097 is not.
+    "too-far": b"ABC" + letters(4093) + b"ABCDEF" + letters(4094) + b"DEF",
+    # The nearest match, of 128 bytes, ends the search for a longer one.
+    "nice": once + b"." + once[:128] + b"," + once[:200],
+    "edge-inside": window_edge(65600),
+    "edge-at-end": window_edge(65535),
 }
 for name, data in vectors.items():
     with open(name + ".z", "wb") as f:
