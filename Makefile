@@ -8,6 +8,7 @@ RACE    := $(shell CGO_ENABLED=1 command -v $${CC:-cc} >/dev/null 2>&1 && echo -
 FUZZTIME ?= 30s
 BENCH   ?= .
 BENCHTIME ?= 1s
+PEERTIME ?= 3s
 
 .DEFAULT_GOAL := help
 .PHONY: help demo build test lint fuzz bench clean
@@ -41,8 +42,10 @@ fuzz: ## fuzz each target for FUZZTIME (30s)
 		done; \
 	done
 
-bench: ## benchmarks: BENCH=regexp BENCHTIME=1s; compare two runs with: go tool benchstat old new
+bench: build ## benchmarks of the packages, then authproxy beside its peers (BENCH=regexp BENCHTIME=1s PEERTIME=3s)
 	$(GO) test -run '^$$' -bench '$(BENCH)' -benchtime $(BENCHTIME) ./...
+	CGO_ENABLED=0 $(GO) build -o $(BIN)/bench ./examples/bench
+	$(BIN)/bench -bin $(BIN) -duration $(PEERTIME)
 
 clean: ## remove what build made
 	rm -rf $(BIN)

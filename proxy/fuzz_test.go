@@ -36,8 +36,8 @@ func FuzzRawRequest(f *testing.F) {
 	transport := NewTransport(target, TransportOptions{})
 	f.Cleanup(transport.CloseIdleConnections)
 	server := httptest.NewUnstartedServer(nil)
-	server.Config = NewServer(&Handler{Validator: knownTokens(), Upstream: target, Transport: transport, DrainTime: 50 * time.Millisecond},
-		ServerOptions{ReadHeaderTimeout: 50 * time.Millisecond, IdleTimeout: 10 * time.Millisecond})
+	server.Config = NewServer(&Handler{Validator: knownTokens(), Upstream: target, Transport: transport, DrainTime: 10 * time.Millisecond},
+		ServerOptions{ReadHeaderTimeout: 10 * time.Millisecond, IdleTimeout: 10 * time.Millisecond})
 	server.Start()
 	f.Cleanup(server.Close)
 
@@ -52,7 +52,7 @@ func FuzzRawRequest(f *testing.F) {
 			t.Skip(err)
 		}
 		defer c.Close()
-		if err := c.SetDeadline(time.Now().Add(500 * time.Millisecond)); err != nil {
+		if err := c.SetDeadline(time.Now().Add(200 * time.Millisecond)); err != nil {
 			t.Fatal(err)
 		}
 		if _, err := c.Write(text); err != nil {

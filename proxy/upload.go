@@ -106,11 +106,9 @@ func (h *Handler) readOut(w http.ResponseWriter, body func() io.Reader) {
 		return // not a connection that can be bounded in time
 	}
 	if _, err := io.CopyN(io.Discard, body(), h.DrainBytes); err != io.EOF {
-		// There is more. The deadline stays, for net/http's own attempt to read it.
-		w.Header().Set("Connection", "close")
-		return
+		w.Header().Set("Connection", "close") // there is more
 	}
-	_ = conn.SetReadDeadline(time.Time{})
+	// The deadline stays, for net/http's own attempts to read more. At the end of a body net/http lifts it by itself.
 }
 
 type readerFunc func(p []byte) (int, error)

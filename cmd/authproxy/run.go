@@ -53,6 +53,7 @@ func start(ctx context.Context, s *settings, stdout, stderr io.Writer) error {
 	if err != nil {
 		return err
 	}
+	slog.SetDefault(log) // net/http says some things by way of package log
 	for _, w := range s.token.Warnings() {
 		log.Warn(w.String())
 	}

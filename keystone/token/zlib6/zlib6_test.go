@@ -44,7 +44,7 @@ func TestVectors(t *testing.T) {
 		{"period", 60 * 4097},
 		{"long-codes", 16_065},
 		{"long-class-codes", 15_988},
-		{"too-far", 3 + 4093 + 6 + 4094 + 3},
+		{"too-far", 4 + 4093 + 6 + 4094 + 3},
 		{"nice", 300 + 1 + 128 + 1 + 200},
 		{"edge-inside", 65_600},
 		{"edge-at-end", 65_535},

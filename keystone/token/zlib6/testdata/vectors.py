@@ -89,7 +89,7 @@ vectors = {
     "long-codes": sparse(long_codes()),
     "long-class-codes": sparse(long_class_codes()),
     # A match of three bytes from 4096 bytes back is taken, one from 4097 is not.
-    "too-far": b"ABC" + letters(4093) + b"ABCDEF" + letters(4094) + b"DEF",
+    "too-far": b"#ABC" + letters(4093) + b"ABCDEF" + letters(4094) + b"DEF",
     # The nearest match, of 128 bytes, ends the search for a longer one.
     "nice": once + b"." + once[:128] + b"," + once[:200],
     "edge-inside": window_edge(65600),

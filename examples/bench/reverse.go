@@ -1,0 +1,35 @@
+package main
+
+import (
+	"net/http"
+	"net/http/httputil"
+	"net/url"
+	"os"
+	"strings"
+)
+
+// serveReverseProxy is the program in its second role: httputil.ReverseProxy with a transport that keeps its connections.
+func serveReverseProxy(listen, upstream string) error {
+	transport := http.DefaultTransport.(*http.Transport).Clone()
+	transport.MaxIdleConnsPerHost = 512
+	transport.DisableCompression = true
+	target := &url.URL{Scheme: "http", Host: upstream}
+	server := &http.Server{Addr: listen, MaxHeaderBytes: 1 << 20, Handler: &httputil.ReverseProxy{
+		Transport: transport,
+		Rewrite:   func(r *httputil.ProxyRequest) { r.SetURL(target) },
+	}}
+	return server.ListenAndServe()
+}
+
+func cpuName() string {
+	text, err := os.ReadFile("/proc/cpuinfo")
+	if err != nil {
+		return "unknown processor"
+	}
+	for line := range strings.Lines(string(text)) {
+		if name, value, ok := strings.Cut(line, ":"); ok && strings.TrimSpace(name) == "model name" {
+			return strings.TrimSpace(value)
+		}
+	}
+	return "unknown processor"
+}
