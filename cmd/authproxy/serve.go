@@ -11,6 +11,8 @@ import (
 	"time"
 
 	"golang.org/x/sync/errgroup"
+
+	"authproxy/certs"
 )
 
 // lifetime is what the shutdown needs to know of the requests, and the requests of the shutdown.
@@ -69,7 +71,13 @@ func (p *parts) serve(ctx context.Context) error {
 	p.data.BaseContext = func(net.Listener) context.Context { return requests }
 
 	if p.certificates != nil {
-		group.Go(func() error { return p.certificates.Run(work) })
+		group.Go(func() error {
+			// Whatever else is wrong mends itself or is waited for, but not a signing_dir that others can write to.
+			if err := p.certificates.Load(work); errors.Is(err, certs.ErrUnsafeDir) {
+				return err
+			}
+			return p.certificates.Run(work)
+		})
 	}
 	if p.list != nil {
 		group.Go(func() error { return p.list.Run(work) })

@@ -3,6 +3,7 @@ package main
 import (
 	"bufio"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"net"
@@ -13,6 +14,7 @@ import (
 	"testing"
 	"time"
 
+	"authproxy/certs"
 	"authproxy/certs/cms"
 )
 
@@ -301,5 +303,22 @@ func TestAddressInUse(t *testing.T) {
 		if err := run(t.Context(), args, io.Discard, io.Discard); err == nil || !strings.HasPrefix(err.Error(), flag+": ") || !strings.Contains(err.Error(), "in use") {
 			t.Errorf("%s: %v", flag, err)
 		}
+	}
+}
+
+// TestUnsafeSigningDir: where somebody else could have put certificates, the proxy does not go on.
+func TestUnsafeSigningDir(t *testing.T) {
+	dir := filepath.Join(t.TempDir(), "signing")
+	if err := os.Mkdir(dir, 0o700); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Chmod(dir, 0o777); err != nil { // past the umask
+		t.Fatal(err)
+	}
+	config := write(t, filepath.Join(t.TempDir(), "a.conf"), []byte("[keystone_authtoken]\nauth_url = http://127.0.0.1:1\nauth_type = password\nusername = u\npassword = p\n"+
+		"user_domain_id = default\nproject_name = service\nproject_domain_id = default\nhttp_request_max_retries = 0\nsigning_dir = "+dir+"\n"))
+	err := run(t.Context(), []string{"authproxy", "--config-file", config, "--upstream", "http://127.0.0.1:1", "--listen", "127.0.0.1:0", "--admin-listen", "127.0.0.1:0"}, io.Discard, io.Discard)
+	if !errors.Is(err, certs.ErrUnsafeDir) || !strings.Contains(err.Error(), "chmod go-w") {
+		t.Errorf("got %v, want ErrUnsafeDir and what to do", err)
 	}
 }
