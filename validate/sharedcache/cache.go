@@ -51,7 +51,7 @@ type Cache struct {
 	o        Options
 	format   format
 	servers  []*server
-	underWay sync.WaitGroup
+	closed   sync.Once
 	refused  sync.Once // the log line about foreign values
 	counters counters
 }
@@ -226,10 +226,14 @@ func (c *Cache) Stats() Stats {
 }
 
 // Close closes the connections, when what is under way on them has ended; that takes no longer than a few times the timeout.
-// The Cache must not be used any more.
+// Afterwards every look-up is a miss.
 func (c *Cache) Close() {
-	c.underWay.Wait()
-	for _, s := range c.servers {
-		s.client.Close()
-	}
+	c.closed.Do(func() {
+		for _, s := range c.servers {
+			for range cap(s.slots) {
+				s.slots <- struct{}{} // for ever
+			}
+			s.client.Close()
+		}
+	})
 }

@@ -434,6 +434,28 @@ func TestUnusedConnections(t *testing.T) {
 	})
 }
 
+// TestClose waits for what is under way, and may come early.
+func TestClose(t *testing.T) {
+	f := newFake(t)
+	c := newCache(t, Options{Servers: []string{f.address}, Timeout: 200 * time.Millisecond})
+	asked := make(chan struct{}, 1)
+	f.set(func() {
+		f.answer = func(string, []byte, io.Writer) bool { asked <- struct{}{}; return false }
+	})
+	var group sync.WaitGroup
+	group.Go(func() { expect(t, c, uuid, false) })
+	<-asked
+	c.Close()
+	c.Close()
+	group.Wait()
+	f.set(func() { f.answer = nil })
+	set(c, uuid)
+	expect(t, c, uuid, false)
+	if f.size() != 0 {
+		t.Error("a closed cache writes")
+	}
+}
+
 func TestUnixSocket(t *testing.T) {
 	path := t.TempDir() + "/m"
 	l, err := net.Listen("unix", path)

@@ -158,7 +158,7 @@ func (c *Cache) run(ctx context.Context, key string, ask func(*memcache.Client) 
 		fatal bool
 	}
 	done := make(chan outcome, 1)
-	c.underWay.Go(func() {
+	go func() {
 		defer func() { <-s.slots }()
 		s.closeUnused(time.Now(), c.o.UnusedTimeout)
 		item, err := s.exchange(ask)
@@ -167,7 +167,7 @@ func (c *Cache) run(ctx context.Context, key string, ask func(*memcache.Client) 
 			c.leaveAlone(s, words)
 		}
 		done <- outcome{item, words, fatal}
-	})
+	}()
 	select {
 	case o := <-done:
 		if !o.fatal && s.mark(time.Time{}) {
