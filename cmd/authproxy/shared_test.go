@@ -1,11 +1,15 @@
 package main
 
 import (
+	"context"
+	"log/slog"
 	"net"
 	"strings"
 	"testing"
 	"time"
 
+	"authproxy/keystone/config"
+	"authproxy/validate/sharedcache"
 	"authproxy/validate/sharedcache/memcachedtest"
 )
 
@@ -20,8 +24,8 @@ func TestSharedCache(t *testing.T) {
 	address, stop := memcachedtest.StartStoppable(t)
 	k := newKeystone(t, nil)
 	upstream, _, _ := echoUpstream(t)
-	config := k.config(t, "pki = off\nmemcached_servers = "+address+"\nmemcache_secret_key = 0123456789abcdef0123456789abcdef\n")
-	one, two := begin(t, "--upstream", upstream.URL, "--config-file", config), begin(t, "--upstream", upstream.URL, "--config-file", config)
+	file := k.config(t, "pki = off\nmemcached_servers = "+address+"\nmemcache_secret_key = 0123456789abcdef0123456789abcdef\n")
+	one, two := begin(t, "--upstream", upstream.URL, "--config-file", file), begin(t, "--upstream", upstream.URL, "--config-file", file)
 	asked := func(want int) {
 		t.Helper()
 		k.set(func() {
@@ -51,7 +55,7 @@ func TestSharedCache(t *testing.T) {
 	two.expect(two.admin+"/status", "", 200, `"shared_cache"`)
 
 	stop()
-	three := begin(t, "--upstream", upstream.URL, "--config-file", config)
+	three := begin(t, "--upstream", upstream.URL, "--config-file", file)
 	three.expect(three.data+"/", uuid, 200, "Confirmed carol member")
 	three.expect(three.data+"/", strings.Repeat("f", 32), 401, "")
 	asked(3)
@@ -83,5 +87,46 @@ func TestHangingSharedCache(t *testing.T) {
 	}
 	if !strings.Contains(r.logs.String(), "memcached is left alone") || strings.Contains(r.logs.String(), uuid) {
 		t.Errorf("log:\n%s", r.logs)
+	}
+}
+
+// W-21: every spelling of a strategy is that strategy, encryption above all.
+func TestStrategySpellings(t *testing.T) {
+	address := memcachedtest.Start(t)
+	const secret = "0123456789abcdef0123456789abcdef"
+	strategies := []sharedcache.Strategy{sharedcache.Sealed, sharedcache.MAC, sharedcache.Encrypt, sharedcache.InsecurePlain}
+	for i, c := range []struct {
+		text string
+		want sharedcache.Strategy
+	}{
+		{"memcache_secret_key = " + secret, sharedcache.Sealed},
+		{"memcache_secret_key = " + secret + "\nmemcache_security_strategy = MAC", sharedcache.MAC},
+		{"memcache_secret_key = " + secret + "\nmemcache_security_strategy = mac", sharedcache.MAC},
+		{"memcache_secret_key = " + secret + "\nmemcache_security_strategy = ENCRYPT", sharedcache.Encrypt},
+		{"memcache_secret_key = " + secret + "\nmemcache_security_strategy = encrypt", sharedcache.Encrypt},
+		{"insecure_memcache_plain = true\nmemcache_security_strategy = none", sharedcache.InsecurePlain},
+	} {
+		file := newKeystone(t, nil).config(t, "memcached_servers = "+address+"\n"+c.text+"\n")
+		a, err := config.LoadAuthToken(config.Input{Files: []string{file}})
+		if err != nil {
+			t.Fatal(err)
+		}
+		writer, err := newSharedCache(&a.SharedCache, slog.New(slog.DiscardHandler))
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer writer.Close()
+		text := strings.Repeat(string(rune('0'+i)), 32)
+		writer.Set(context.Background(), text, []byte(body("carol", auditA)), time.Now(), time.Minute)
+		for _, s := range strategies {
+			reader, err := sharedcache.New(sharedcache.Options{Servers: []string{address}, Strategy: s, Secret: secret})
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer reader.Close()
+			if _, _, ok := reader.Get(context.Background(), text); ok != (s == c.want) {
+				t.Errorf("%q: a reader of strategy %d reads it: %t", c.text, s, ok)
+			}
+		}
 	}
 }
