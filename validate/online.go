@@ -7,23 +7,30 @@ import (
 	"fmt"
 	"time"
 
+	"authproxy/keystone"
 	"authproxy/keystone/token"
 )
+
+// findOpaque gives the verified token for a text that only the Identity service can judge.
+func (v *Validator) findOpaque(ctx context.Context, text string, form token.Form, allowExpired bool) (*Verified, *Error) {
+	share := v.elders != nil && form != token.PKI && form != token.PKIZ
+	a, refused := v.ask(ctx, text, allowExpired, share)
+	if refused != nil {
+		return nil, refused
+	}
+	return v.keep(&Verified{Token: a.token, Form: form, text: text}, a.size, a.since), nil
+}
 
 // vouch accepts a signed token on the Identity service's word, which is good for token_cache_time.
 func (v *Validator) vouch(ctx context.Context, verified *Verified, now time.Time, expired bool) *Error {
 	if now.UnixNano() < verified.vouched.Load() {
 		return nil
 	}
-	body, refused := v.ask(ctx, verified.text, expired)
+	a, refused := v.ask(ctx, verified.text, expired, false)
 	if refused != nil {
 		return refused
 	}
-	t, err := token.DecodePayload(body)
-	if err != nil {
-		return refuse(IdentityUnavailable, fmt.Errorf("reading the Identity service's answer: %w", err))
-	}
-	if t.User.ID != verified.Token.User.ID {
+	if a.token.User.ID != verified.Token.User.ID {
 		return refuse(IdentityUnavailable, errors.New("the Identity service's answer is about another user's token"))
 	}
 	if v.o.CacheTTL > 0 {
@@ -32,18 +39,37 @@ func (v *Validator) vouch(ctx context.Context, verified *Verified, now time.Time
 	return nil
 }
 
-// ask puts a token to the Identity service, once for all who ask at the same time, and with a bound on how many at once.
-func (v *Validator) ask(ctx context.Context, text string, allowExpired bool) ([]byte, *Error) {
+// answer is what the Identity service says about a token. It is shared by all who asked at the same time.
+type answer struct {
+	token *keystone.Token
+	size  int       // of the body
+	since time.Time // when the service said it; zero: not known
+}
+
+// ask puts a token to the Identity service, once for all who ask at the same time, and with a bound on how many at once. With
+// share, the answer may be one that others have kept, and is kept for them.
+func (v *Validator) ask(ctx context.Context, text string, allowExpired, share bool) (*answer, *Error) {
 	digest := sha256.Sum256([]byte(text))
-	flight := v.flights.DoChan(fmt.Sprintf("online %t %s", allowExpired, digest[:]), func() (any, error) {
-		select {
-		case v.asking <- struct{}{}:
-			defer func() { <-v.asking }()
-		default:
-			return nil, errors.New("too many questions to the Identity service are under way")
+	flight := v.flights.DoChan(fmt.Sprintf("online %t %t %s", allowExpired, share, digest[:]), func() (any, error) {
+		ctx := context.WithoutCancel(ctx) // the first caller's going away must not end it
+		if share {
+			if a := v.shared(ctx, text); a != nil {
+				return a, nil
+			}
 		}
-		v.counters.online.Add(1)
-		return v.o.Online.Validate(context.WithoutCancel(ctx), text, allowExpired)
+		a := &answer{since: v.o.Now()}
+		body, err := v.question(ctx, text, allowExpired)
+		if err != nil {
+			return nil, err
+		}
+		if a.token, err = token.DecodePayload(body); err != nil {
+			return nil, fmt.Errorf("reading the Identity service's answer: %w", err)
+		}
+		a.size = len(body)
+		if share {
+			v.share(ctx, text, body, a)
+		}
+		return a, nil
 	})
 	select {
 	case <-ctx.Done():
@@ -55,6 +81,18 @@ func (v *Validator) ask(ctx context.Context, text string, allowExpired bool) ([]
 		if result.Err != nil {
 			return nil, refuse(IdentityUnavailable, result.Err)
 		}
-		return result.Val.([]byte), nil
+		return result.Val.(*answer), nil
 	}
+}
+
+// question is one question to the Identity service, if there is a place for it.
+func (v *Validator) question(ctx context.Context, text string, allowExpired bool) ([]byte, error) {
+	select {
+	case v.asking <- struct{}{}:
+		defer func() { <-v.asking }()
+	default:
+		return nil, errors.New("too many questions to the Identity service are under way")
+	}
+	v.counters.online.Add(1)
+	return v.o.Online.Validate(ctx, text, allowExpired)
 }

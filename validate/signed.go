@@ -27,7 +27,7 @@ func (v *Validator) findSigned(ctx context.Context, text string, form token.Form
 			v.refused.put(digest, refused, v.o.Signers.Current().Generation(), v.o.Now())
 			return outcome{refused: refused}, nil
 		}
-		return outcome{verified: v.keep(verified, size)}, nil
+		return outcome{verified: v.keep(verified, size, v.o.Now())}, nil
 	})
 	o := got.(outcome)
 	return o.verified, o.refused

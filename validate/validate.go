@@ -45,6 +45,15 @@ type Online interface {
 	Validate(ctx context.Context, text string, allowExpired bool) (body []byte, err error)
 }
 
+// Shared keeps for other processes what the Identity service said about a token. Its word counts like the service's own for as
+// long as token_cache_time, so it must give only what one of those processes kept for that very token.
+type Shared interface {
+	// Get gives the body, and when the service gave it; the zero time where that is not known.
+	Get(ctx context.Context, text string) (body []byte, since time.Time, ok bool)
+	// Set keeps a body that the service gave at since, for ttl at most.
+	Set(ctx context.Context, text string, body []byte, since time.Time, ttl time.Duration)
+}
+
 // Options is what a Validator is made of. The zero value decides nothing offline and nothing online.
 type Options struct {
 	// Signers is nil where PKI is off: signed tokens are then put to the Identity service like any other.
@@ -60,6 +69,9 @@ type Options struct {
 	Online Online
 	// OnlineLimit is how many questions to the Identity service may be under way at once; 32 by default.
 	OnlineLimit int
+	// Shared is asked before the Identity service about UUID, Fernet and JWS tokens; it may be nil. Signed tokens never go there:
+	// a signature is verified faster than memcached answers, and what others wrote is no proof of it.
+	Shared Shared
 
 	Limits token.Limits
 	// HashAlgorithms are those by which a revocation list may name tokens; md5 by default.
@@ -124,6 +136,7 @@ type Validator struct {
 	cache    *cache // nil: off
 	refused  *refusals
 	flights  singleflight.Group
+	elders   *elders // nil: nothing is shared
 	asking   chan struct{}
 	counters counters
 }
@@ -175,6 +188,9 @@ func New(o Options) (*Validator, error) {
 	v := &Validator{o: o, refused: newRefusals(), asking: make(chan struct{}, o.OnlineLimit)}
 	if o.CacheTTL > 0 {
 		v.cache = newCache(o.CacheBytes)
+		if o.Shared != nil {
+			v.elders = newElders()
+		}
 	}
 	return v, nil
 }
@@ -241,28 +257,19 @@ func (v *Validator) find(ctx context.Context, text string, allowExpired bool) (*
 	case v.o.Online == nil:
 		return nil, refuse(UnknownToken, fmt.Errorf("%s tokens are validated by an Identity service, and none is configured", form))
 	}
-	body, refused := v.ask(ctx, text, allowExpired)
-	if refused != nil {
-		return nil, refused
-	}
-	t, err := token.DecodePayload(body)
-	if err != nil {
-		return nil, refuse(IdentityUnavailable, fmt.Errorf("reading the Identity service's answer: %w", err))
-	}
-	return v.keep(&Verified{Token: t, Form: form, text: text}, len(body)), nil
+	return v.findOpaque(ctx, text, form, allowExpired)
 }
 
-// keep puts a token into the cache until its expiry or the end of token_cache_time, whichever is first.
-func (v *Validator) keep(verified *Verified, payload int) *Verified {
-	now := v.o.Now()
-	verified.until = now.Add(v.o.CacheTTL)
+// keep puts a token into the cache until its expiry or the end of token_cache_time since it was verified, whichever is first.
+func (v *Validator) keep(verified *Verified, payload int, since time.Time) *Verified {
+	verified.until = since.Add(v.o.CacheTTL)
 	if expires := verified.Token.ExpiresAt; expires.Before(verified.until) {
 		verified.until = expires
 	}
 	// The payload is held as text, as structure, and as the headers that are made of it.
 	const fixed = 1024
 	verified.cost = len(verified.text) + 3*payload + fixed
-	if v.cache != nil && now.Before(verified.until) {
+	if v.cache != nil && v.o.Now().Before(verified.until) {
 		v.cache.put(verified)
 	}
 	return verified

@@ -23,9 +23,10 @@ import (
 	"authproxy/revocation"
 	"authproxy/validate"
 	"authproxy/validate/bind"
+	"authproxy/validate/sharedcache"
 )
 
-// parts is the whole of a running proxy. Identity, certificates and list are nil where the configuration has no use for them.
+// parts is the whole of a running proxy. Identity, certificates, list and shared are nil where the configuration has no use for them.
 type parts struct {
 	settings *settings
 	log      *slog.Logger
@@ -34,6 +35,7 @@ type parts struct {
 	identity     *client.Client
 	certificates *certs.Store
 	list         *revocation.Poller
+	shared       *sharedcache.Cache
 	validator    *validate.Validator
 	transport    *http.Transport
 	data, admin  *http.Server
@@ -73,6 +75,9 @@ func build(s *settings, log *slog.Logger) (*parts, error) {
 			p.list = newList(c, p.identity, p.certificates, log, p.registry)
 		}
 		p.local = c.SigningCertFile != "" && (c.RevocationFile != "" || c.InsecureSkipRevocation)
+	}
+	if p.shared, err = newSharedCache(&c.SharedCache, log); err != nil {
+		return nil, err
 	}
 	if p.validator, err = validate.New(p.validation(mode)); err != nil {
 		return nil, err
@@ -194,6 +199,9 @@ func (p *parts) validation(mode bind.Mode) validate.Options {
 		o.Online = online{p.identity}
 		// The proxy's own token shows which form this cloud issues.
 		o.Provider = func() token.Form { return token.FormOf(p.identity.OwnTokenText()) }
+	}
+	if p.shared != nil {
+		o.Shared = p.shared
 	}
 	if p.certificates != nil {
 		o.Signers = p.certificates

@@ -86,12 +86,15 @@ var (
 	entriesDesc    = describe("token_cache_entries", "Tokens in the cache.")
 	bytesDesc      = describe("token_cache_bytes", "Bytes that the tokens in the cache take.")
 	evictedDesc    = describe("token_cache_evicted_total", "Tokens that left the cache for want of room.")
+	sharedDesc     = describe("shared_cache_lookups_total", "Look-ups in memcached; rejected: a value that was not kept for the token, skipped: no server that is not left alone.", "result")
+	sharingDesc    = describe("shared_cache_writes_total", "Writes to memcached; skipped: no server, or nothing that may be kept there.", "result")
+	deadDesc       = describe("shared_cache_servers_dead", "memcached servers that are left alone for now.")
 	onlineDesc     = describe("online_validations_total", "Questions to the Identity service about tokens.")
 )
 
 func (c *collector) Describe(ch chan<- *prometheus.Desc) {
 	for _, d := range []*prometheus.Desc{readyDesc, signersDesc, signerDaysDesc, listAgeDesc, listFreshDesc, lookupsDesc,
-		entriesDesc, bytesDesc, evictedDesc, onlineDesc} {
+		entriesDesc, bytesDesc, evictedDesc, onlineDesc, sharedDesc, sharingDesc, deadDesc} {
 		ch <- d
 	}
 }
@@ -129,6 +132,18 @@ func (c *collector) Collect(ch chan<- prometheus.Metric) {
 			gauge(listAgeDesc, s.AgeSeconds)
 		}
 		gauge(listFreshDesc, oneIf(s.Fresh))
+	}
+	if p.shared != nil {
+		s := p.shared.Stats()
+		count(sharedDesc, s.Hits, "hit")
+		count(sharedDesc, s.Misses, "miss")
+		count(sharedDesc, s.Rejected, "rejected")
+		count(sharedDesc, s.Errors, "error")
+		count(sharedDesc, s.Skipped, "skipped")
+		count(sharingDesc, s.Stored, "stored")
+		count(sharingDesc, s.StoreErrors, "error")
+		count(sharingDesc, s.StoreSkipped, "skipped")
+		gauge(deadDesc, float64(s.Dead))
 	}
 	s := figures(p.validator.Stats())
 	count(lookupsDesc, s.Hits, "hit")

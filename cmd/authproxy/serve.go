@@ -171,4 +171,7 @@ func (p *parts) close() {
 	if p.identity != nil {
 		p.identity.Close()
 	}
+	if p.shared != nil {
+		p.shared.Close()
+	}
 }

@@ -83,7 +83,9 @@ type status struct {
 	// RevocationSkipped says that revoked tokens are accepted (insecure_skip_revocation).
 	RevocationSkipped bool        `json:"revocation_skipped,omitempty"`
 	Cache             cacheStatus `json:"cache"`
-	RequestsUnderWay  int64       `json:"requests_under_way"`
+	// SharedCache is absent where there is none.
+	SharedCache      *sharedStatus `json:"shared_cache,omitempty"`
+	RequestsUnderWay int64         `json:"requests_under_way"`
 }
 
 type certificateStatus struct {
@@ -104,6 +106,19 @@ type cacheStatus struct {
 	Misses       uint64 `json:"misses"`
 	NegativeHits uint64 `json:"negative_hits"`
 	Online       uint64 `json:"online_validations"`
+}
+
+type sharedStatus struct {
+	Servers      int    `json:"servers"`
+	Dead         int    `json:"servers_dead"`
+	Hits         uint64 `json:"hits"`
+	Misses       uint64 `json:"misses"`
+	Rejected     uint64 `json:"rejected"`
+	Errors       uint64 `json:"errors"`
+	Skipped      uint64 `json:"skipped"`
+	Stored       uint64 `json:"stored"`
+	StoreErrors  uint64 `json:"store_errors"`
+	StoreSkipped uint64 `json:"store_skipped"`
 }
 
 func (p *parts) status() any {
@@ -129,6 +144,13 @@ func (p *parts) status() any {
 		s.Revocation = &st
 	}
 	s.Cache = cacheStatus(figures(p.validator.Stats()))
+	if p.shared != nil {
+		n := p.shared.Stats()
+		s.SharedCache = &sharedStatus{
+			Servers: n.Servers, Dead: n.Dead, Hits: n.Hits, Misses: n.Misses, Rejected: n.Rejected, Errors: n.Errors, Skipped: n.Skipped,
+			Stored: n.Stored, StoreErrors: n.StoreErrors, StoreSkipped: n.StoreSkipped,
+		}
+	}
 	return s
 }
 

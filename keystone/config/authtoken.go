@@ -67,8 +67,24 @@ type AuthToken struct {
 	CertRefreshCooldown    time.Duration
 	CheckRevocationsCached bool // always true
 
+	SharedCache SharedCache
+
 	values   []Value
 	warnings []Warning
+}
+
+// SharedCache is the cache on memcached that several proxies, and Python services, share. Without Servers there is none.
+type SharedCache struct {
+	Servers       []string // "host:port" or the path of a unix socket
+	Strategy      string   // "mac", "encrypt", "none", or "" for the format of our own
+	SecretKey     Secret
+	InsecurePlain bool
+
+	DeadRetry, SocketTimeout, UnusedTimeout time.Duration
+	MaxConnections                          int // to each server
+
+	TLS                                bool
+	TLSCAFile, TLSCertFile, TLSKeyFile string
 }
 
 // Effective lists every option that has an effect with its value, secrets masked, and where it came from.
@@ -108,7 +124,7 @@ func LoadAuthToken(in Input) (*AuthToken, error) {
 }
 
 func authTokenTable() []field[AuthToken] {
-	table := slices.Concat(identityFields(), judgingFields(), keepingFields(), idleFields())
+	table := slices.Concat(identityFields(), judgingFields(), keepingFields(), sharedCacheFields(), idleFields())
 	for i := range table {
 		table[i].Section = AuthTokenSection
 	}
@@ -260,12 +276,11 @@ func idleFields() []field[AuthToken] {
 		field[AuthToken]{Option{Name: "interface", NoEffect: "the Identity service is always reached at auth_url"},
 			func(a *AuthToken) any { return &a.Interface }},
 		field[AuthToken]{Option{Name: "region_name", NoEffect: "the Identity service is always reached at auth_url"},
-			func(a *AuthToken) any { return &a.RegionName }},
-		field[AuthToken]{Option: Option{Name: "memcached_servers", Aliases: []string{"memcache_servers"}, NoEffect: noSharedCache}})
-	add(noSharedCache, "memcache_security_strategy", "memcache_secret_key", "memcache_pool_dead_retry", "memcache_pool_maxsize",
-		"memcache_pool_socket_timeout", "memcache_pool_unused_timeout", "memcache_pool_conn_get_timeout", "memcache_use_advanced_pool",
-		"memcache_tls_enabled", "memcache_tls_cafile", "memcache_tls_certfile", "memcache_tls_keyfile", "memcache_tls_allowed_ciphers",
-		"memcache_sasl_enabled", "memcache_username", "memcache_password")
+			func(a *AuthToken) any { return &a.RegionName }})
+	add("one connection pool serves all", "memcache_use_advanced_pool")
+	add("memcache_pool_socket_timeout bounds the whole look-up, the wait for a connection included", "memcache_pool_conn_get_timeout")
+	add("the ciphers of TLS are chosen by the proxy", "memcache_tls_allowed_ciphers")
+	add("the proxy cannot log in to memcached; close it by TLS or by the network", "memcache_sasl_enabled", "memcache_username", "memcache_password")
 	add("it names an object inside a Python service", "cache", "log_name", "oslo_config_project", "oslo_config_file", "oslo_config_config")
 	add("the proxy logs in by password only", "admin_token", "token", "endpoint", "trust_id", "system_scope", "passcode",
 		"application_credential_id", "application_credential_name", "application_credential_secret")
@@ -273,9 +288,7 @@ func idleFields() []field[AuthToken] {
 	return fields
 }
 
-const noSharedCache = "the proxy keeps tokens in its own memory"
-
-var idleSecrets = []string{"memcache_secret_key", "memcache_password", "admin_token", "token", "passcode", "application_credential_secret"}
+var idleSecrets = []string{"memcache_password", "admin_token", "token", "passcode", "application_credential_secret"}
 
 // hashNames are the hashes that may name a token; Keystone's default is the first.
 var hashNames = []string{"md5", "sha1", "sha224", "sha256", "sha384", "sha512"}

@@ -183,6 +183,7 @@ func (a *AuthToken) check(l *loader) {
 	if a.TokenCacheTime < 0 {
 		a.TokenCacheTime = 0
 	}
+	a.checkSharedCache(l)
 
 	if !a.CheckRevocationsCached {
 		note("check_revocations_for_cached", "has no effect: cached tokens are always checked against the revocation list")

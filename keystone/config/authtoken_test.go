@@ -47,6 +47,7 @@ func TestDefaults(t *testing.T) {
 		MaxTokenSize: 64 << 10, MaxInflatedSize: 512 << 10, ServiceTokenRoles: []string{"service"}, ServiceTokenRolesRequired: true,
 		TokenCacheTime: 5 * time.Minute, CacheSizeBytes: 64 << 20, RevocationCacheTime: 10 * time.Second, RevocationMaxStale: 5 * time.Minute,
 		RevocationStalePolicy: "reject", CertRefreshInterval: time.Hour, CertRefreshCooldown: 30 * time.Second, CheckRevocationsCached: true,
+		SharedCache: SharedCache{DeadRetry: 5 * time.Minute, SocketTimeout: time.Second, UnusedTimeout: time.Minute, MaxConnections: 10},
 	}
 	if !reflect.DeepEqual(a, want) {
 		t.Errorf("got\n%+v\nwant\n%+v", a, want)
@@ -64,7 +65,7 @@ func TestServiceFile(t *testing.T) {
 		a.Password.Reveal() != "pa$word # with a hash " || !slices.Equal(a.HashAlgorithms, []string{"md5", "sha256"}) || a.Insecure {
 		t.Errorf("got %+v", a)
 	}
-	want := []string{"glance-api.conf:18: [keystone_authtoken] memcached_servers: is read but has no effect here: the proxy keeps tokens in its own memory"}
+	want := []string{"glance-api.conf:18: [keystone_authtoken] memcached_servers: has no effect without memcache_secret_key: whoever can write to an unprotected memcached can be anyone; the proxy keeps tokens in its own memory only. Set memcache_secret_key, and memcache_security_strategy = ENCRYPT where Python services share the cache"}
 	if got := texts(a.Warnings()); !slices.Equal(got, want) {
 		t.Errorf("warnings %q", got)
 	}

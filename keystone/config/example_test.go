@@ -30,5 +30,5 @@ func ExampleLoadAuthToken() {
 	// password = ***  # testdata/glance-api.conf:25
 	// token_cache_time = 60  # flag --token-cache-time
 	// revocation_cache_time = 10  # default
-	// warning: testdata/glance-api.conf:18: [keystone_authtoken] memcached_servers: is read but has no effect here: the proxy keeps tokens in its own memory
+	// warning: testdata/glance-api.conf:18: [keystone_authtoken] memcached_servers: has no effect without memcache_secret_key: whoever can write to an unprotected memcached can be anyone; the proxy keeps tokens in its own memory only. Set memcache_secret_key, and memcache_security_strategy = ENCRYPT where Python services share the cache
 }
