@@ -169,6 +169,7 @@ func (s *Server) Handler(l Listener) http.Handler {
 	r := routes{mux.NewRouter().UseEncodedPath().SkipClean(true), s, l}
 	s.versionRoutes(r)
 	s.authRoutes(r)
+	s.eventRoutes(r)
 	s.certificateRoutes(r)
 	s.userRoutes(r)
 	s.domainRoutes(r)

@@ -164,7 +164,9 @@ var errDisk = errors.New("disk full")
 
 type renewFails struct{ listStore }
 
-func (*renewFails) RenewList(context.Context, ListState, ListState) (bool, error) { return false, errDisk }
+func (*renewFails) RenewList(context.Context, ListState, ListState) (bool, error) {
+	return false, errDisk
+}
 
 // TestDocumentsWhileListMoves: what is answered fits its state, though states come and go meanwhile.
 func TestDocumentsWhileListMoves(t *testing.T) {

@@ -231,7 +231,7 @@ func (m *Manager) Revoke(ctx context.Context, text string) error {
 	if err != nil {
 		return err
 	}
-	if err := m.Revoker.revokeOne(ctx, r.ID); err != nil {
+	if err := m.Revoker.revokeOne(ctx, r); err != nil {
 		return err
 	}
 	m.log().InfoContext(ctx, "token revoked", slog.String("audit_id", r.AuditID), slog.String("user_id", r.UserID))
@@ -266,16 +266,26 @@ func (r *Record) Decode() (*keystone.Token, error) {
 // flushBatch keeps one transaction of Flush short.
 const flushBatch = 1000
 
-// Flush deletes the records of tokens that can no longer matter (expired, and the window over) and returns how many.
+// Flush deletes the records of tokens that can no longer matter (expired, and the window over), and the events that were about
+// such, and returns how many tokens.
 func (m *Manager) Flush(ctx context.Context) (int, error) {
 	// A list says what was revoked when it was issued, so that each server makes the same one.
 	return Flush(ctx, m.Store, m.Now().Add(-m.Revoker.Window-listLife))
 }
 
-// Flush deletes the records of tokens that expired at or before a time, in short transactions, and returns how many.
-func Flush(ctx context.Context, s Store, expired time.Time) (total int, err error) {
+// Flush deletes the records of tokens that expired at or before a time and the events that concern only such, in short
+// transactions, and returns how many tokens.
+func Flush(ctx context.Context, s Store, expired time.Time) (int, error) {
+	n, err := flush(ctx, s.RemoveTokens, expired)
+	if err == nil {
+		_, err = flush(ctx, s.RemoveEvents, expired)
+	}
+	return n, err
+}
+
+func flush(ctx context.Context, remove func(context.Context, time.Time, int) (int, error), expired time.Time) (total int, err error) {
 	for {
-		n, err := s.RemoveTokens(ctx, expired, flushBatch)
+		n, err := remove(ctx, expired, flushBatch)
 		total += n
 		if err != nil || n < flushBatch {
 			return total, err

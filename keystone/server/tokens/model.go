@@ -67,6 +67,12 @@ type Store interface {
 	// RenewList puts a state with the same sequence in the place of the one that was seen, and says false where that is not
 	// the one in force any more.
 	RenewList(ctx context.Context, seen, next ListState) (bool, error)
+	// AddEvent keeps an event.
+	AddEvent(ctx context.Context, e Event) error
+	// Events are those after a time that concern a token which expires after alive, ordered by time.
+	Events(ctx context.Context, since, alive time.Time) ([]Event, error)
+	// RemoveEvents deletes at most limit events that only concern tokens which expire at or before a time.
+	RemoveEvents(ctx context.Context, expired time.Time, limit int) (int, error)
 	// RemoveTokens deletes at most limit records that expire at or before a time and returns how many it deleted.
 	RemoveTokens(ctx context.Context, expired time.Time, limit int) (int, error)
 }

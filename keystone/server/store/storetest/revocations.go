@@ -218,3 +218,41 @@ func testAfterCommit(t *testing.T, s store.Store) {
 		t.Errorf("called %s", got)
 	}
 }
+
+func testEvents(t *testing.T, s store.Store) {
+	ctx := t.Context()
+	second := func(n int) time.Time { return epoch.Add(time.Duration(n) * time.Second) }
+	early := tokens.Event{DomainID: "d", IssuedBefore: second(0)} // before there is any token
+	must(t, s.AddEvent(ctx, early))
+	must(t, s.AddToken(ctx, record("t1"))) // ends after an hour
+	all := tokens.Event{AuditID: "a", UserID: "u", RoleID: "r", ProjectID: "p", DomainID: "d", IssuedBefore: second(2)}
+	one := tokens.Event{UserID: "u", IssuedBefore: second(1).Add(time.Microsecond)}
+	must(t, s.AddEvent(ctx, all))
+	must(t, s.AddEvent(ctx, one))
+	later := record("t2")
+	later.ExpiresAt = epoch.Add(2 * time.Hour)
+	must(t, s.AddToken(ctx, later))
+	last := tokens.Event{ProjectID: "p", IssuedBefore: second(3)}
+	must(t, s.AddEvent(ctx, last))
+	must(t, s.AddEvent(ctx, last)) // the same may happen again
+
+	hour := epoch.Add(time.Hour)
+	want(t, "all that matters", []tokens.Event{one, all, last, last})(s.Events(ctx, time.Time{}, epoch))
+	want(t, "since", []tokens.Event{all, last, last})(s.Events(ctx, one.IssuedBefore, epoch))
+	want(t, "since just before", []tokens.Event{one, all, last, last})(s.Events(ctx, one.IssuedBefore.Add(-time.Microsecond), epoch))
+	want(t, "since the last", []tokens.Event{})(s.Events(ctx, last.IssuedBefore, epoch))
+	want(t, "after the first token's end", []tokens.Event{last, last})(s.Events(ctx, time.Time{}, hour))
+	want(t, "just before it", []tokens.Event{one, all, last, last})(s.Events(ctx, time.Time{}, hour.Add(-time.Microsecond)))
+
+	want(t, "removed at most", 2)(s.RemoveEvents(ctx, hour, 2))
+	want(t, "removed", 1)(s.RemoveEvents(ctx, hour, 2))
+	want(t, "left", []tokens.Event{last, last})(s.Events(ctx, time.Time{}, epoch))
+
+	if err := s.Write(ctx, func(ctx context.Context) error {
+		must(t, s.AddEvent(ctx, all))
+		return errBoom
+	}); !errors.Is(err, errBoom) {
+		t.Error(err)
+	}
+	want(t, "rolled back", []tokens.Event{last, last})(s.Events(ctx, time.Time{}, epoch))
+}

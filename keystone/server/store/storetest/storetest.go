@@ -37,6 +37,7 @@ func Run(t *testing.T, open func(t *testing.T) store.Store) {
 		{"RenewList", testRenewList},
 		{"ConcurrentSteps", testConcurrentSteps},
 		{"AfterCommit", testAfterCommit},
+		{"Events", testEvents},
 		{"Copies", testCopies},
 		{"WriteIsAtomic", testWriteIsAtomic},
 		{"WriteIsolation", testWriteIsolation},
