@@ -115,7 +115,7 @@ func serve(ctx context.Context, s *app.Settings, metricsAddress string, log *slo
 	}
 	group, ctx := errgroup.WithContext(ctx)
 	for _, l := range servers {
-		group.Go(func() error { return l.serve(ctx, log) })
+		group.Go(func() error { return l.serve(ctx, parts.Server.StopWaiting, log) })
 	}
 	group.Go(func() error { return flush(ctx, parts.Server.Tokens, log) })
 	err = group.Wait()
@@ -156,7 +156,8 @@ const (
 	drainTimeout      = 30 * time.Second
 )
 
-func (l *listener) serve(ctx context.Context, log *slog.Logger) error {
+// serve answers requests until ctx ends, calls draining, and answers those that are under way.
+func (l *listener) serve(ctx context.Context, draining func(), log *slog.Logger) error {
 	s := &http.Server{
 		Handler: l.handler, ReadHeaderTimeout: readHeaderTimeout, ReadTimeout: readTimeout, WriteTimeout: writeTimeout,
 		IdleTimeout: idleTimeout, MaxHeaderBytes: maxHeaderBytes,
@@ -169,6 +170,7 @@ func (l *listener) serve(ctx context.Context, log *slog.Logger) error {
 		return fmt.Errorf("%s listener: %w", l.name, err)
 	case <-ctx.Done():
 	}
+	draining()
 	drain, cancel := context.WithTimeout(context.WithoutCancel(ctx), drainTimeout)
 	defer cancel()
 	err := s.Shutdown(drain)

@@ -225,6 +225,65 @@ func TestDrain(t *testing.T) {
 	}
 }
 
+// TestDrainWaiting ends the server while clients wait for a revocation: they are answered at once.
+func TestDrainWaiting(t *testing.T) {
+	urls, stop := start(t, "--config-file", configure(t, "pki"), "--metrics-listen", "127.0.0.1:0")
+	_, token, _, err := request("POST", urls["public"]+"/v3/auth/tokens", "", login("admin", adminPassword))
+	if err != nil {
+		t.Fatal(err)
+	}
+	ask := func(base string, headers map[string]string) (*http.Response, error) {
+		r, err := http.NewRequest("GET", base+"/v3/auth/tokens/OS-PKI/revoked", nil)
+		if err != nil {
+			return nil, err
+		}
+		r.Header.Set("X-Auth-Token", token)
+		for name, value := range headers {
+			r.Header.Set(name, value)
+		}
+		response, err := http.DefaultClient.Do(r)
+		if err == nil {
+			response.Body.Close()
+		}
+		return response, err
+	}
+	now, err := ask(urls["public"], nil)
+	if err != nil || now.StatusCode != 200 {
+		t.Fatal(now, err)
+	}
+	const clients = 10
+	answers := make(chan string, clients)
+	for i := range clients {
+		go func() {
+			response, err := ask(urls[[]string{"public", "admin"}[i%2]], map[string]string{"If-None-Match": now.Header.Get("ETag"), "Prefer": "wait=60"})
+			if err != nil {
+				answers <- err.Error()
+				return
+			}
+			answers <- response.Status
+		}()
+	}
+	for waiting := false; !waiting; {
+		_, _, text, err := request("GET", urls["metrics"]+"/metrics", "", "")
+		if err != nil {
+			t.Fatal(err)
+		}
+		waiting = bytes.Contains(text, fmt.Appendf(nil, "keystone_revocation_waiting %d\n", clients))
+	}
+	began := time.Now()
+	if err := stop(); err != nil {
+		t.Error(err)
+	}
+	if took := time.Since(began); took > drainTimeout/2 {
+		t.Errorf("stopping took %s", took)
+	}
+	for range clients {
+		if got := <-answers; got != "304 Not Modified" {
+			t.Errorf("a client that waited got %q", got)
+		}
+	}
+}
+
 func TestPortInUse(t *testing.T) {
 	taken, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {

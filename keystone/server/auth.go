@@ -76,27 +76,6 @@ func subject(c *call) (policy.Target, error) {
 	return policy.Target{"target.token.user_id": record.UserID}, err
 }
 
-// revocationList is GET /v3/auth/tokens/OS-PKI/revoked: the signed list, or with ?audit_id_only a plain one without ids.
-func revocationList(c *call) error {
-	if !c.s.RevokeByID {
-		return fault.Gone{What: "This service keeps no list of revoked tokens ([token] revoke_by_id)."}
-	}
-	if flag(c.r.URL.Query(), "audit_id_only") {
-		list, err := c.s.Tokens.RevocationList(c.ctx(), true)
-		if err != nil {
-			return err
-		}
-		c.replyBytes(http.StatusOK, "application/json", list)
-		return nil
-	}
-	signed, err := c.s.Tokens.SignedRevocationList(c.ctx())
-	if err != nil {
-		return err
-	}
-	c.reply(http.StatusOK, map[string]any{"signed": string(signed)})
-	return nil
-}
-
 func ownCatalog(c *call) error {
 	if c.caller.Token == nil || c.caller.Token.Project == nil {
 		return fault.Forbidden{Message: "A project-scoped token is required to produce a service catalog."}

@@ -19,6 +19,9 @@ type recorder struct {
 	status int
 }
 
+// Unwrap lets http.ResponseController reach the connection.
+func (w *recorder) Unwrap() http.ResponseWriter { return w.ResponseWriter }
+
 func (w *recorder) WriteHeader(status int) {
 	if w.status == 0 {
 		w.status = status
@@ -52,7 +55,7 @@ func (s *Server) serve(l Listener, route string, h handler) http.Handler {
 					c.fail(fmt.Errorf("panic"))
 				}
 			}
-			took := time.Since(start)
+			took := time.Since(start) - c.waited
 			s.metrics.observe(r.Method, route, rec.status, took)
 			s.log().Info("request", slog.String("request_id", c.id), slog.String("method", r.Method), slog.String("route", route),
 				slog.Int("status", rec.status), slog.String("remote", r.RemoteAddr), slog.Duration("took", took))

@@ -27,11 +27,9 @@ type entry struct {
 	Expires string `json:"expires"`
 }
 
-// revocationList fetches the list as the proxy's user does, checks its signature and returns it by audit id.
-func (c *cloud) revocationList() map[string]entry {
+// signed is the content of an answer {"signed": …}, whose signature it checks.
+func (c *cloud) signed(a *answer) []byte {
 	c.t.Helper()
-	service := c.login("authproxy", servicePassword, onProject("service")).token()
-	a := c.do("GET", "/v3/auth/tokens/OS-PKI/revoked", service, nil).want(200)
 	der, err := cms.DecodePEM([]byte(a.str("signed")))
 	if err != nil {
 		c.t.Fatal(err)
@@ -47,12 +45,21 @@ func (c *cloud) revocationList() map[string]entry {
 	if err := signed.CheckSignature(pair.Leaf.PublicKey); err != nil {
 		c.t.Fatal(err)
 	}
-	if _, err := revocation.ParseList(signed.Content); err != nil { // as authproxy reads it
+	return signed.Content
+}
+
+// revocationList fetches the list as the proxy's user does, checks its signature and returns it by audit id.
+func (c *cloud) revocationList() map[string]entry {
+	c.t.Helper()
+	service := c.login("authproxy", servicePassword, onProject("service")).token()
+	a := c.do("GET", "/v3/auth/tokens/OS-PKI/revoked", service, nil).want(200)
+	content := c.signed(a)
+	if _, err := revocation.ParseList(content); err != nil { // as authproxy reads it
 		c.t.Error(err)
 	}
 	var list struct{ Revoked []entry }
-	if err := json.Unmarshal(signed.Content, &list); err != nil || list.Revoked == nil {
-		c.t.Fatalf("list %s: %v", signed.Content, err)
+	if err := json.Unmarshal(content, &list); err != nil || list.Revoked == nil {
+		c.t.Fatalf("list %s: %v", content, err)
 	}
 	byAudit := map[string]entry{}
 	for _, e := range list.Revoked {
@@ -96,6 +103,8 @@ func TestRevocationTriggers(t *testing.T) {
 		trigger func(c *cloud, n names, scoped *answer)
 		// ends are the tokens that the trigger ends: of alice "unscoped", on her "project" and on her "domain".
 		ends []string
+		// event is what the trigger records, by the names in names ("" for nothing); "audit_id" stands for the scoped token's.
+		event string
 		// back undoes what keeps alice from logging in again, nil where nothing does.
 		back func(c *cloud, n names)
 		// project says that she can log in to the project again.
@@ -103,51 +112,51 @@ func TestRevocationTriggers(t *testing.T) {
 	}{
 		{"token deleted", func(c *cloud, _ names, scoped *answer) {
 			c.do("DELETE", "/v3/auth/tokens", scoped.token(), nil, "X-Subject-Token", scoped.token()).want(204)
-		}, []string{"project"}, nil, true},
+		}, []string{"project"}, "audit_id", nil, true},
 		{"password changed by the user", func(c *cloud, n names, scoped *answer) {
 			c.do("POST", "/v3/users/"+n.userID+"/password", scoped.token(), obj{"user": obj{"original_password": "pw", "password": "new"}}).want(204)
-		}, []string{"unscoped", "project", "domain"}, func(c *cloud, n names) {
+		}, []string{"unscoped", "project", "domain"}, "user_id", func(c *cloud, n names) {
 			admin(c, "PATCH", "/v3/users/"+n.userID, obj{"user": obj{"password": "pw"}}, 200)
 		}, true},
 		{"password set by the administrator", func(c *cloud, n names, _ *answer) {
 			admin(c, "PATCH", "/v3/users/"+n.userID, obj{"user": obj{"password": "pw"}}, 200)
-		}, []string{"unscoped", "project", "domain"}, nil, true},
+		}, []string{"unscoped", "project", "domain"}, "user_id", nil, true},
 		{"user disabled", func(c *cloud, n names, _ *answer) {
 			admin(c, "PATCH", "/v3/users/"+n.userID, obj{"user": obj{"enabled": false}}, 200)
-		}, []string{"unscoped", "project", "domain"}, func(c *cloud, n names) {
+		}, []string{"unscoped", "project", "domain"}, "user_id", func(c *cloud, n names) {
 			admin(c, "PATCH", "/v3/users/"+n.userID, obj{"user": obj{"enabled": true}}, 200)
 		}, true},
 		{"user deleted", func(c *cloud, n names, _ *answer) {
 			admin(c, "DELETE", "/v3/users/"+n.userID, nil, 204)
-		}, []string{"unscoped", "project", "domain"}, func(*cloud, names) {}, false},
+		}, []string{"unscoped", "project", "domain"}, "user_id", func(*cloud, names) {}, false},
 		{"project disabled", func(c *cloud, n names, _ *answer) {
 			admin(c, "PATCH", "/v3/projects/"+n.projectID, obj{"project": obj{"enabled": false}}, 200)
-		}, []string{"project"}, func(c *cloud, n names) {
+		}, []string{"project"}, "project_id", func(c *cloud, n names) {
 			admin(c, "PATCH", "/v3/projects/"+n.projectID, obj{"project": obj{"enabled": true}}, 200)
 		}, true},
 		{"project deleted", func(c *cloud, n names, _ *answer) {
 			admin(c, "DELETE", "/v3/projects/"+n.projectID, nil, 204)
-		}, []string{"project"}, nil, false},
+		}, []string{"project"}, "project_id", nil, false},
 		{"domain disabled", func(c *cloud, n names, _ *answer) {
 			admin(c, "PATCH", "/v3/domains/"+n.domainID, obj{"domain": obj{"enabled": false}}, 200)
-		}, []string{"unscoped", "project", "domain"}, func(c *cloud, n names) {
+		}, []string{"unscoped", "project", "domain"}, "domain_id", func(c *cloud, n names) {
 			admin(c, "PATCH", "/v3/domains/"+n.domainID, obj{"domain": obj{"enabled": true}}, 200)
 		}, true},
 		{"grant on the project removed", func(c *cloud, n names, _ *answer) {
 			admin(c, "DELETE", "/v3/projects/"+n.projectID+"/users/"+n.userID+"/roles/"+n.roleID, nil, 204)
-		}, []string{"project"}, nil, false},
+		}, []string{"project"}, "user_id role_id project_id", nil, false},
 		{"grant on the domain removed", func(c *cloud, n names, _ *answer) {
 			admin(c, "DELETE", "/v3/domains/"+n.domainID+"/users/"+n.userID+"/roles/"+n.roleID, nil, 204)
-		}, []string{"domain"}, nil, true},
+		}, []string{"domain"}, "user_id role_id domain_id", nil, true},
 		{"role deleted", func(c *cloud, n names, _ *answer) {
 			admin(c, "DELETE", "/v3/roles/"+n.roleID, nil, 204)
-		}, []string{"project", "domain"}, nil, false},
+		}, []string{"project", "domain"}, "role_id", nil, false},
 		{"another role deleted", func(c *cloud, n names, _ *answer) {
 			admin(c, "DELETE", "/v3/roles/"+n.otherRole, nil, 204)
-		}, nil, nil, true},
+		}, nil, "other_role", nil, true},
 		{"user renamed", func(c *cloud, n names, _ *answer) {
 			admin(c, "PATCH", "/v3/users/"+n.userID, obj{"user": obj{"email": "a@b"}}, 200)
-		}, nil, nil, true},
+		}, nil, "", nil, true},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			c := newCloud(t, "pki")
@@ -170,7 +179,16 @@ func TestRevocationTriggers(t *testing.T) {
 			held := map[string]*answer{"unscoped": login(obj{"unscoped": obj{}}), "project": login(onP), "domain": login(obj{"domain": obj{"id": n.domainID}})}
 			bystander := c.login("authproxy", servicePassword, onProject("service"))
 
+			before := len(c.events(""))
 			test.trigger(c, n, held["project"])
+			happened := c.events("")[before:]
+			wantEvent(t, test.event, map[string]string{"audit_id": auditID(held["project"]), "user_id": n.userID, "project_id": n.projectID,
+				"domain_id": n.domainID, "role_id": n.roleID, "other_role": n.otherRole}, happened)
+			for name, token := range held {
+				if slices.Contains(test.ends, name) && !slices.ContainsFunc(happened, func(e obj) bool { return concerns(e, token) }) {
+					t.Errorf("no event concerns the token %s: %v", name, happened)
+				}
+			}
 			for _, name := range slices.Sorted(maps.Keys(held)) {
 				if slices.Contains(test.ends, name) {
 					c.wantRevoked(held[name])
@@ -185,6 +203,11 @@ func TestRevocationTriggers(t *testing.T) {
 			if test.project {
 				again := login(onP) // most likely in the same second
 				c.wantValid(again)
+				for _, e := range c.events("") {
+					if concerns(e, again) {
+						t.Errorf("event %v concerns a token that was got after it: %s", e, again.text)
+					}
+				}
 			}
 			for _, name := range test.ends { // what undid the trigger brought no token back
 				c.wantRevoked(held[name])
@@ -251,8 +274,8 @@ func TestRevocationListLife(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer again.Close()
-	list, err := c.settings.Build(again, app.Options{Now: c.clock.Now}).Server.Tokens.RevocationList(t.Context(), false)
-	if err != nil || !strings.Contains(string(list), e.ID) {
+	list, err := c.settings.Build(again, app.Options{Now: c.clock.Now}).Server.Tokens.ShortRevocationList(t.Context())
+	if err != nil || !strings.Contains(string(list), e.AuditID) {
 		t.Errorf("after a restart: %s, %v", list, err)
 	}
 	c.clock.advance(2 * time.Hour)

@@ -11,6 +11,7 @@ import (
 	"log/slog"
 	"net/http"
 	"strings"
+	"time"
 
 	"github.com/gorilla/mux"
 	"github.com/prometheus/client_golang/prometheus"
@@ -70,6 +71,8 @@ type call struct {
 	r      *http.Request
 	id     string
 	caller policy.Credentials
+	// waited is how long the call waited for something to happen because its client asked for that.
+	waited time.Duration
 }
 
 // handler answers a call; an error that it returns is answered by (*call).fail.
@@ -161,11 +164,12 @@ func (r routes) on(methods, path string, h handler) {
 // Handler answers the requests that come to one listener. Handlers of one Server may be made in turn, not at the same time.
 func (s *Server) Handler(l Listener) http.Handler {
 	if s.metrics == nil {
-		s.metrics = newMetrics(s.Metrics)
+		s.metrics = newMetrics(s.Metrics, s.Tokens.Watch)
 	}
 	r := routes{mux.NewRouter().UseEncodedPath().SkipClean(true), s, l}
 	s.versionRoutes(r)
 	s.authRoutes(r)
+	s.eventRoutes(r)
 	s.certificateRoutes(r)
 	s.userRoutes(r)
 	s.domainRoutes(r)
@@ -178,6 +182,14 @@ func (s *Server) Handler(l Listener) http.Handler {
 	unknown := s.serve(l, "unknown", func(*call) error { return errNoRoute })
 	r.NotFoundHandler, r.MethodNotAllowedHandler = unknown, unknown
 	return withoutFinalSlash(r.Router)
+}
+
+// StopWaiting answers the requests that wait for a revocation, and lets none wait any more: to be called when the server is shut
+// down.
+func (s *Server) StopWaiting() {
+	if s.Tokens.Watch != nil {
+		s.Tokens.Watch.Stop()
+	}
 }
 
 // withoutFinalSlash takes one slash off the end of the path, as Keystone does: /v3/users/ is /v3/users.

@@ -152,7 +152,8 @@ func (s *Settings) Build(db store.Store, o Options) *Parts {
 	if o.Now == nil {
 		o.Now = time.Now
 	}
-	revoker := &tokens.Revoker{Store: db, Now: o.Now, Window: tokens.DefaultWindow}
+	watch := &tokens.Watch{Store: db}
+	revoker := &tokens.Revoker{Store: db, Now: o.Now, Window: tokens.DefaultWindow, Watch: watch}
 	users := &identity.Manager{Store: db, Hasher: identity.NewHasher(o.Hashing), Tokens: revoker}
 	assignments := &assignment.Manager{Store: db, Users: users, Tokens: revoker}
 	services := &catalog.Manager{Store: db, Log: o.Log, Variables: map[string]string{
@@ -169,7 +170,7 @@ func (s *Settings) Build(db store.Store, o Options) *Parts {
 			Store: db, Revoker: revoker, Identity: users, Assignment: assignments, Catalog: services,
 			Form: s.form(), Keys: keys, HashAlgorithm: s.HashAlgorithm, Expiration: s.TokenExpiration,
 			Methods: slices.DeleteFunc(slices.Clone(s.AuthMethods), func(name string) bool { return !slices.Contains(tokens.AllMethods, name) }),
-			MaxText: s.MaxTokenSize, Now: o.Now, Log: o.Log,
+			MaxText: s.MaxTokenSize, Watch: watch, Now: o.Now, Log: o.Log,
 		},
 		Policy:     policy.Default(),
 		CAFile:     s.Signing.CACerts,

@@ -20,8 +20,10 @@ type Revoker interface {
 	// RevokeDomain ends the tokens of the domain's users, and those scoped to it or to its projects.
 	RevokeDomain(ctx context.Context, domainID string) error
 	RevokeProject(ctx context.Context, projectID string) error
-	// RevokeScope ends the tokens that the user has in that scope; exactly one of projectID and domainID is set.
-	RevokeScope(ctx context.Context, userID, projectID, domainID string) error
+	// RevokeGrant ends the tokens that the user has in the scope of the grant.
+	RevokeGrant(ctx context.Context, g Grant) error
+	// RevokeRole ends the tokens in the scopes that the role was granted in.
+	RevokeRole(ctx context.Context, roleID string, granted []Scope) error
 }
 
 // Users finds the users that get roles.
@@ -237,12 +239,7 @@ func (m *Manager) DeleteRole(ctx context.Context, roleID string) error {
 		if err := m.Store.RemoveRole(ctx, roleID); err != nil {
 			return err
 		}
-		for _, s := range scopes {
-			if err := m.Tokens.RevokeScope(ctx, s.UserID, s.ProjectID, s.DomainID); err != nil {
-				return err
-			}
-		}
-		return nil
+		return m.Tokens.RevokeRole(ctx, roleID, scopes)
 	})
 }
 
@@ -274,7 +271,7 @@ func (m *Manager) Ungrant(ctx context.Context, g Grant) error {
 		if err := m.Store.RemoveGrant(ctx, g); err != nil {
 			return err
 		}
-		return m.Tokens.RevokeScope(ctx, g.UserID, g.ProjectID, g.DomainID)
+		return m.Tokens.RevokeGrant(ctx, g)
 	})
 }
 

@@ -66,6 +66,9 @@ func BadField(name string, value any) Invalid {
 	return Invalid{fmt.Sprintf("Invalid input for field '%s'. The value is '%s'.", name, brief(value))}
 }
 
+// BadDate is the Invalid for a time in a query that cannot be read as one.
+func BadDate(value string) Invalid { return Invalid{"invalid date format " + brief(value)} }
+
 // brief keeps a value that a client sent from filling the answer to it.
 func brief(value any) string {
 	const most = 256

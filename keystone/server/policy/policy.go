@@ -83,6 +83,8 @@ func Default() Rules {
 		"identity:get_auth_projects": anybody,
 		"identity:get_auth_domains":  anybody,
 
+		"identity:list_revoke_events": anybody,
+
 		"identity:change_password":    adminOrOwner,
 		"identity:list_user_projects": adminOrOwner,
 

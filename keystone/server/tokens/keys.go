@@ -88,6 +88,10 @@ func (k *KeyPair) Sign(content []byte) ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
+	return sign(pair, content)
+}
+
+func sign(pair *certs.SigningPair, content []byte) ([]byte, error) {
 	return cms.Sign(content, pair.Leaf, pair.Key, crypto.SHA256)
 }
 

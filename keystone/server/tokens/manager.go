@@ -2,14 +2,12 @@ package tokens
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"log/slog"
 	"reflect"
 	"time"
 
-	"authproxy/certs/cms"
 	"authproxy/keystone"
 	"authproxy/keystone/server/assignment"
 	"authproxy/keystone/server/fault"
@@ -59,8 +57,13 @@ type Manager struct {
 	// Expiration is how long a token from a password lives; one from another token ends with that one.
 	Expiration time.Duration
 
+	// Watch lets callers wait for a change of the revocation list. With nil nobody may wait.
+	Watch *Watch
+
 	Now func() time.Time
 	Log *slog.Logger
+
+	documents documents
 }
 
 // Defaults of Manager and Revoker.
@@ -228,7 +231,7 @@ func (m *Manager) Revoke(ctx context.Context, text string) error {
 	if err != nil {
 		return err
 	}
-	if err := m.Revoker.revokeOne(ctx, r.ID); err != nil {
+	if err := m.Revoker.revokeOne(ctx, r); err != nil {
 		return err
 	}
 	m.log().InfoContext(ctx, "token revoked", slog.String("audit_id", r.AuditID), slog.String("user_id", r.UserID))
@@ -260,60 +263,29 @@ func (r *Record) Decode() (*keystone.Token, error) {
 	return t, nil
 }
 
-// revokedEntry is one member of a revocation list. ID is left out of the short list.
-type revokedEntry struct {
-	ID      string `json:"id,omitempty"`
-	Expires string `json:"expires"`
-	AuditID string `json:"audit_id"`
-}
-
-// RevocationList is the JSON text {"revoked": […]}: every revoked token until the window after its expiry is over. Without ids
-// it can be given out unsigned, for it helps nobody to make a token.
-func (m *Manager) RevocationList(ctx context.Context, auditIDOnly bool) ([]byte, error) {
-	revoked, err := m.Store.RevokedTokens(ctx, m.Now().Add(-m.Revoker.Window))
-	if err != nil {
-		return nil, err
-	}
-	entries := make([]revokedEntry, 0, len(revoked))
-	for _, r := range revoked {
-		// Whole seconds, as in Keystone's list; rounded up, so that no reader drops an entry before its token ends.
-		e := revokedEntry{ID: r.ID, AuditID: r.AuditID, Expires: r.Expires.Add(time.Second - time.Microsecond).Format(time.RFC3339)}
-		if auditIDOnly {
-			e.ID = ""
-		}
-		entries = append(entries, e)
-	}
-	return json.Marshal(map[string]any{"revoked": entries})
-}
-
-// SignedRevocationList is the full list as a CMS message in PEM.
-func (m *Manager) SignedRevocationList(ctx context.Context) ([]byte, error) {
-	if _, err := m.Keys.Load(); err != nil { // before the work
-		return nil, err
-	}
-	list, err := m.RevocationList(ctx, false)
-	if err != nil {
-		return nil, err
-	}
-	der, err := m.Keys.Sign(list)
-	if err != nil {
-		return nil, err
-	}
-	return cms.EncodePEM(der), nil
-}
-
 // flushBatch keeps one transaction of Flush short.
 const flushBatch = 1000
 
-// Flush deletes the records of tokens that can no longer matter (expired, and the window over) and returns how many.
+// Flush deletes the records of tokens that can no longer matter (expired, and the window over), and the events that were about
+// such, and returns how many tokens.
 func (m *Manager) Flush(ctx context.Context) (int, error) {
-	return Flush(ctx, m.Store, m.Now().Add(-m.Revoker.Window))
+	// A list says what was revoked when it was issued, so that each server makes the same one.
+	return Flush(ctx, m.Store, m.Now().Add(-m.Revoker.Window-listLife))
 }
 
-// Flush deletes the records of tokens that expired at or before a time, in short transactions, and returns how many.
-func Flush(ctx context.Context, s Store, expired time.Time) (total int, err error) {
+// Flush deletes the records of tokens that expired at or before a time and the events that concern only such, in short
+// transactions, and returns how many tokens.
+func Flush(ctx context.Context, s Store, expired time.Time) (int, error) {
+	n, err := flush(ctx, s.RemoveTokens, expired)
+	if err == nil {
+		_, err = flush(ctx, s.RemoveEvents, expired)
+	}
+	return n, err
+}
+
+func flush(ctx context.Context, remove func(context.Context, time.Time, int) (int, error), expired time.Time) (total int, err error) {
 	for {
-		n, err := s.RemoveTokens(ctx, expired, flushBatch)
+		n, err := remove(ctx, expired, flushBatch)
 		total += n
 		if err != nil || n < flushBatch {
 			return total, err

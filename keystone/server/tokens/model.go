@@ -6,7 +6,6 @@ import (
 	"time"
 
 	"authproxy/keystone"
-	"authproxy/keystone/server/fault"
 	"authproxy/keystone/token"
 )
 
@@ -52,56 +51,28 @@ type Tokens struct {
 type Store interface {
 	// Write runs f in a transaction.
 	Write(ctx context.Context, f func(ctx context.Context) error) error
+	// AfterCommit calls f when the transaction that ctx belongs to is on disk, never where it is rolled back, and at once
+	// where there is none. f must not take long.
+	AfterCommit(ctx context.Context, f func())
+	// AddToken stores the record of a token that is not revoked.
 	AddToken(ctx context.Context, r Record) error
 	Token(ctx context.Context, id string) (Record, error)
-	// RevokeTokens marks those that are not revoked yet and expire after alive, and returns how many it marked.
+	// RevokeTokens marks those that are not revoked yet and expire after alive, and returns how many it marked. If any, the
+	// revocation list takes one step; all that one transaction marks is in one step.
 	RevokeTokens(ctx context.Context, which Tokens, at, alive time.Time) (int, error)
-	// RevokedTokens are the revoked tokens that expire after alive, ordered by id.
-	RevokedTokens(ctx context.Context, alive time.Time) ([]keystone.RevokedToken, error)
+	// RevokedTokens are the revoked tokens of these steps that expire after alive, ordered by step and id.
+	RevokedTokens(ctx context.Context, steps Steps, alive time.Time) ([]keystone.RevokedToken, error)
+	// ListState is what the revocation list is at.
+	ListState(ctx context.Context) (ListState, error)
+	// RenewList puts a state with the same sequence in the place of the one that was seen, and says false where that is not
+	// the one in force any more.
+	RenewList(ctx context.Context, seen, next ListState) (bool, error)
+	// AddEvent keeps an event.
+	AddEvent(ctx context.Context, e Event) error
+	// Events are those after a time that concern a token which expires after alive, ordered by time.
+	Events(ctx context.Context, since, alive time.Time) ([]Event, error)
+	// RemoveEvents deletes at most limit events that only concern tokens which expire at or before a time.
+	RemoveEvents(ctx context.Context, expired time.Time, limit int) (int, error)
 	// RemoveTokens deletes at most limit records that expire at or before a time and returns how many it deleted.
 	RemoveTokens(ctx context.Context, expired time.Time, limit int) (int, error)
-}
-
-// Revoker ends the tokens that stand on something that changed. It marks records, it never compares times: a token issued in
-// the very second of the change, but after it, is valid.
-type Revoker struct {
-	Store Store
-	Now   func() time.Time
-	// Window is how long after its expiry a token can still be let in by a service token; revoked ones are kept that long.
-	Window time.Duration
-}
-
-// RevokeUser ends all tokens of a user.
-func (r *Revoker) RevokeUser(ctx context.Context, userID string) error {
-	return r.revoke(ctx, Tokens{UserID: userID})
-}
-
-// RevokeProject ends all tokens scoped to a project.
-func (r *Revoker) RevokeProject(ctx context.Context, projectID string) error {
-	return r.revoke(ctx, Tokens{ProjectID: projectID})
-}
-
-// RevokeDomain ends the tokens of the domain's users and those scoped to it or to its projects.
-func (r *Revoker) RevokeDomain(ctx context.Context, domainID string) error {
-	return r.revoke(ctx, Tokens{InDomain: domainID})
-}
-
-// RevokeScope ends the tokens that a user has for a project or, where projectID is "", for a domain.
-func (r *Revoker) RevokeScope(ctx context.Context, userID, projectID, domainID string) error {
-	return r.revoke(ctx, Tokens{UserID: userID, ProjectID: projectID, DomainID: domainID})
-}
-
-// revokeOne ends one token and says fault.NotFound where it was ended already.
-func (r *Revoker) revokeOne(ctx context.Context, id string) error {
-	n, err := r.Store.RevokeTokens(ctx, Tokens{ID: id}, r.Now(), r.Now().Add(-r.Window))
-	if err == nil && n == 0 {
-		err = fault.NotFound{Kind: "token", ID: id}
-	}
-	return err
-}
-
-func (r *Revoker) revoke(ctx context.Context, which Tokens) error {
-	now := r.Now()
-	_, err := r.Store.RevokeTokens(ctx, which, now, now.Add(-r.Window))
-	return err
 }

@@ -16,6 +16,7 @@ import (
 	"time"
 
 	"authproxy/keystone/server/fault"
+	"authproxy/keystone/server/tokens"
 )
 
 // Store is a database that satisfies store.Store.
@@ -54,6 +55,14 @@ func (s *Store) Close() error { return errors.Join(s.read.Close(), s.write.Close
 // txKey is the key of the transaction in a context.
 type txKey struct{ s *Store }
 
+// transaction is what the context of a Write stands for.
+type transaction struct {
+	*sql.Tx
+	// list is the state that this transaction brings the revocation list to; its zero value stands for none.
+	list  tokens.ListState
+	after []func()
+}
+
 // Write runs f in a transaction, which the context that f gets stands for. It is committed when f returns nil and rolled back
 // otherwise. A Write inside a Write is part of the outer one.
 func (s *Store) Write(ctx context.Context, f func(ctx context.Context) error) error {
@@ -65,10 +74,26 @@ func (s *Store) Write(ctx context.Context, f func(ctx context.Context) error) er
 		return s.explain(err)
 	}
 	defer tx.Rollback() // does nothing after Commit
-	if err := f(context.WithValue(ctx, txKey{s}, tx)); err != nil {
+	t := &transaction{Tx: tx}
+	if err := f(context.WithValue(ctx, txKey{s}, t)); err != nil {
 		return err
 	}
-	return s.explain(tx.Commit())
+	if err := tx.Commit(); err != nil {
+		return s.explain(err)
+	}
+	for _, f := range t.after {
+		f()
+	}
+	return nil
+}
+
+// AfterCommit calls f when the transaction that ctx belongs to is on disk, and at once where there is none.
+func (s *Store) AfterCommit(ctx context.Context, f func()) {
+	if t, ok := ctx.Value(txKey{s}).(*transaction); ok {
+		t.after = append(t.after, f)
+		return
+	}
+	f()
 }
 
 // querier is what *sql.DB and *sql.Tx have in common.
@@ -79,8 +104,8 @@ type querier interface {
 
 // reader is the transaction that ctx belongs to, else the reading connections.
 func (s *Store) reader(ctx context.Context) querier {
-	if tx, ok := ctx.Value(txKey{s}).(*sql.Tx); ok {
-		return tx
+	if t, ok := ctx.Value(txKey{s}).(*transaction); ok {
+		return t
 	}
 	return s.read
 }

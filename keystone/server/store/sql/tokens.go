@@ -4,10 +4,8 @@ import (
 	"context"
 	"database/sql"
 	"fmt"
-	"strings"
 	"time"
 
-	"authproxy/keystone"
 	"authproxy/keystone/server/tokens"
 	"authproxy/keystone/token"
 )
@@ -38,53 +36,14 @@ func scanToken(row scanner) (tokens.Record, error) {
 }
 
 func (s *Store) AddToken(ctx context.Context, r tokens.Record) error {
-	var revoked any
-	if !r.RevokedAt.IsZero() {
-		revoked = micros(r.RevokedAt)
-	}
 	return s.execOne(ctx, "token", r.ID, `INSERT INTO tokens (id, form, audit_id, chain_id, user_id, user_domain_id, project_id,
-		project_domain_id, domain_id, issued_at, expires_at, revoked_at, body) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`,
+		project_domain_id, domain_id, issued_at, expires_at, body) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`,
 		r.ID, r.Form.String(), r.AuditID, r.ChainID, r.UserID, r.UserDomainID, r.ProjectID, r.ProjectDomainID, r.DomainID,
-		micros(r.IssuedAt), micros(r.ExpiresAt), revoked, string(r.Body))
+		micros(r.IssuedAt), micros(r.ExpiresAt), string(r.Body))
 }
 
 func (s *Store) Token(ctx context.Context, id string) (tokens.Record, error) {
 	return one(ctx, s, "token", id, scanToken, tokenColumns+` WHERE id = ?`, id)
-}
-
-func (s *Store) RevokeTokens(ctx context.Context, which tokens.Tokens, at, alive time.Time) (int, error) {
-	var conditions []string
-	args := []any{micros(at), micros(alive)}
-	for _, c := range []struct{ condition, value string }{
-		{"id = ?", which.ID},
-		{"user_id = ?", which.UserID},
-		{"project_id = ?", which.ProjectID},
-		{"domain_id = ?", which.DomainID},
-		{"(user_domain_id = ? OR project_domain_id = ? OR domain_id = ?)", which.InDomain},
-	} {
-		if c.value == "" {
-			continue
-		}
-		conditions = append(conditions, c.condition)
-		for range strings.Count(c.condition, "?") {
-			args = append(args, c.value)
-		}
-	}
-	if len(conditions) == 0 {
-		return 0, fmt.Errorf("revoking tokens: which ones was not said")
-	}
-	return s.exec(ctx, `UPDATE tokens SET revoked_at = ? WHERE revoked_at IS NULL AND expires_at > ? AND `+
-		strings.Join(conditions, " AND "), args...)
-}
-
-func (s *Store) RevokedTokens(ctx context.Context, alive time.Time) ([]keystone.RevokedToken, error) {
-	return all(ctx, s, func(row scanner) (keystone.RevokedToken, error) {
-		var t keystone.RevokedToken
-		var expires int64
-		err := row.Scan(&t.ID, &t.AuditID, &expires)
-		t.Expires = fromMicros(expires)
-		return t, err
-	}, `SELECT id, audit_id, expires_at FROM tokens WHERE revoked_at IS NOT NULL AND expires_at > ? ORDER BY id`, micros(alive))
 }
 
 func (s *Store) RemoveTokens(ctx context.Context, expired time.Time, limit int) (int, error) {

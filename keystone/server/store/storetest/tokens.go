@@ -46,7 +46,7 @@ func testRevokeTokens(t *testing.T, s store.Store) {
 	}
 	revoked := func() string {
 		t.Helper()
-		list, err := s.RevokedTokens(ctx, now)
+		list, err := s.RevokedTokens(ctx, all(t, s), now)
 		must(t, err)
 		ids := ""
 		for _, e := range list {
@@ -98,7 +98,7 @@ func testRevokeTokens(t *testing.T, s store.Store) {
 	add("a", "u1", "d1", "", "", "")
 	want(t, "after its end", 0)(s.RevokeTokens(ctx, tokens.Tokens{UserID: "u1"}, now, epoch.Add(time.Hour)))
 	want(t, "just before its end", 1)(s.RevokeTokens(ctx, tokens.Tokens{UserID: "u1"}, now, epoch.Add(time.Hour-time.Microsecond)))
-	list, err := s.RevokedTokens(ctx, epoch.Add(time.Hour))
+	list, err := s.RevokedTokens(ctx, all(t, s), epoch.Add(time.Hour))
 	if err != nil || len(list) != 0 {
 		t.Errorf("listed after the end: %v, %v", list, err)
 	}

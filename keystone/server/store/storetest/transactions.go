@@ -147,7 +147,7 @@ func testConcurrentWriters(t *testing.T, s store.Store) {
 	})
 	users, err := s.Users(ctx, nil)
 	must(t, err)
-	revoked, err := s.RevokedTokens(ctx, epoch)
+	revoked, err := s.RevokedTokens(ctx, all(t, s), epoch)
 	must(t, err)
 	if len(users) != writers*each || len(revoked) != writers/2*each {
 		t.Errorf("%d users and %d revoked tokens, want %d and %d", len(users), len(revoked), writers*each, writers/2*each)

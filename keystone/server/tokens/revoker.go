@@ -1,0 +1,94 @@
+package tokens
+
+import (
+	"context"
+	"time"
+
+	"authproxy/keystone/server/assignment"
+	"authproxy/keystone/server/fault"
+)
+
+// Revoker ends the tokens that stand on something that changed. It marks records, it never compares times: a token issued in
+// the very second of the change, but after it, is valid.
+type Revoker struct {
+	Store Store
+	Now   func() time.Time
+	// Window is how long after its expiry a token can still be let in by a service token; revoked ones are kept that long.
+	Window time.Duration
+	// Watch is told when something was revoked; it may be nil.
+	Watch *Watch
+}
+
+// RevokeUser ends all tokens of a user.
+func (r *Revoker) RevokeUser(ctx context.Context, userID string) error {
+	return r.end(ctx, Event{UserID: userID}, Tokens{UserID: userID})
+}
+
+// RevokeProject ends all tokens scoped to a project.
+func (r *Revoker) RevokeProject(ctx context.Context, projectID string) error {
+	return r.end(ctx, Event{ProjectID: projectID}, Tokens{ProjectID: projectID})
+}
+
+// RevokeDomain ends the tokens of the domain's users and those scoped to it or to its projects.
+func (r *Revoker) RevokeDomain(ctx context.Context, domainID string) error {
+	return r.end(ctx, Event{DomainID: domainID}, Tokens{InDomain: domainID})
+}
+
+// RevokeGrant ends the tokens that a user has in the scope of a grant.
+func (r *Revoker) RevokeGrant(ctx context.Context, g assignment.Grant) error {
+	return r.end(ctx, Event{UserID: g.UserID, RoleID: g.RoleID, ProjectID: g.ProjectID, DomainID: g.DomainID}, inScope(g.Scope()))
+}
+
+// RevokeRole ends the tokens that stood on a role: those in the scopes that it was granted in.
+func (r *Revoker) RevokeRole(ctx context.Context, roleID string, granted []assignment.Scope) error {
+	var which []Tokens
+	for _, s := range granted {
+		which = append(which, inScope(s))
+	}
+	return r.end(ctx, Event{RoleID: roleID}, which...)
+}
+
+func inScope(s assignment.Scope) Tokens {
+	return Tokens{UserID: s.UserID, ProjectID: s.ProjectID, DomainID: s.DomainID}
+}
+
+// revokeOne ends one token and says fault.NotFound where it was ended already.
+func (r *Revoker) revokeOne(ctx context.Context, token Record) error {
+	return r.Store.Write(ctx, func(ctx context.Context) error {
+		n, err := r.revoke(ctx, Tokens{ID: token.ID})
+		if err == nil && n == 0 {
+			err = fault.NotFound{Kind: "token", ID: token.ID}
+		}
+		if err != nil {
+			return err
+		}
+		return r.record(ctx, Event{AuditID: token.AuditID})
+	})
+}
+
+// end ends tokens and records the event by which others know that they did. The event is there even where no token of ours is:
+// it does not cost much, and so it does not depend on which records are kept.
+func (r *Revoker) end(ctx context.Context, e Event, which ...Tokens) error {
+	return r.Store.Write(ctx, func(ctx context.Context) error {
+		for _, some := range which {
+			if _, err := r.revoke(ctx, some); err != nil {
+				return err
+			}
+		}
+		return r.record(ctx, e)
+	})
+}
+
+func (r *Revoker) record(ctx context.Context, e Event) error {
+	e.IssuedBefore = r.Now().UTC().Truncate(time.Microsecond)
+	return r.Store.AddEvent(ctx, e)
+}
+
+func (r *Revoker) revoke(ctx context.Context, which Tokens) (n int, err error) {
+	now := r.Now()
+	n, err = r.Store.RevokeTokens(ctx, which, now, now.Add(-r.Window))
+	if n > 0 && r.Watch != nil {
+		r.Store.AfterCommit(ctx, r.Watch.Wake)
+	}
+	return n, err
+}
