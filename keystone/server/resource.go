@@ -8,7 +8,6 @@ import (
 	"authproxy/keystone/server/assignment"
 	"authproxy/keystone/server/fault"
 	"authproxy/keystone/server/filter"
-	"authproxy/keystone/server/policy"
 )
 
 // resource is a kind of object that clients create, read, change and delete in the one way that the Identity API has for all.
@@ -197,5 +196,3 @@ func keep[T any](f *fields, name string, get func(string) (*T, error)) *T {
 	}
 	return v
 }
-
-var _ Policy = policy.Rules(nil)

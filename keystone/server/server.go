@@ -26,9 +26,9 @@ import (
 // DefaultMaxBody is the largest request body in bytes (max_request_body_size).
 const DefaultMaxBody = 114688
 
-// Policy says who may do what: nil, or fault.Forbidden.
+// Policy has the rule that decides who may do an action.
 type Policy interface {
-	Enforce(action string, c policy.Credentials, t policy.Target) error
+	Rule(action string) policy.Rule
 }
 
 // Server is the Identity API over its subsystems.
@@ -118,7 +118,7 @@ func (s *Server) isAdminToken(text string) bool {
 
 // allow says whether the caller may do that.
 func (c *call) allow(action string, t policy.Target) error {
-	return c.s.Policy.Enforce(action, c.caller, t)
+	return c.s.Policy.Rule(action).Check(c.ctx(), c.caller, t)
 }
 
 // target is what is acted on, where a rule needs to know.
