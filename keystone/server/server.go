@@ -69,7 +69,9 @@ type call struct {
 	w      http.ResponseWriter
 	r      *http.Request
 	id     string
+	route  string // the path with its variables' names
 	caller policy.Credentials
+	read   *readBody
 }
 
 // handler answers a call; an error that it returns is answered by (*call).fail.
@@ -114,37 +116,6 @@ func (c *call) authenticate() error {
 func (s *Server) isAdminToken(text string) bool {
 	want, got := sha256.Sum256([]byte(s.AdminToken)), sha256.Sum256([]byte(text))
 	return subtle.ConstantTimeCompare(want[:], got[:]) == 1 && s.AdminToken != ""
-}
-
-// allow says whether the caller may do that.
-func (c *call) allow(action string, t policy.Target) error {
-	return c.s.Policy.Rule(action).Check(c.ctx(), c.caller, t)
-}
-
-// target is what is acted on, where a rule needs to know.
-type target func(c *call) (policy.Target, error)
-
-// userInPath is the target of routes below /users/{id}.
-func userInPath(c *call) (policy.Target, error) { return policy.Target{"user_id": c.param("id")}, nil }
-
-// protect lets h answer callers who may do the action; of may be nil.
-func protect(action string, of target, h handler) handler {
-	return func(c *call) error {
-		if err := c.authenticate(); err != nil {
-			return err
-		}
-		var t policy.Target
-		if of != nil {
-			var err error
-			if t, err = of(c); err != nil {
-				return err
-			}
-		}
-		if err := c.allow(action, t); err != nil {
-			return err
-		}
-		return h(c)
-	}
 }
 
 // routes collects the routes of one listener.

@@ -25,6 +25,9 @@ type Remote struct {
 
 const remoteTimeout = 5 * time.Second
 
+// ErrRemote is in the error of a decision for which a server was asked in vain, so that the log can say it louder.
+var ErrRemote = errors.New("no answer from the server that a rule asks")
+
 var errRedirect = errors.New("redirects are not followed")
 
 // remoteCheck holds where a server answers True. It is sent a form with rule, target and credentials, the latter two as JSON;
@@ -62,7 +65,7 @@ func (r remoteCheck) eval(e *evaluation) verdict {
 			return decided(allowed)
 		}
 	}
-	e.failed = append(e.failed, fmt.Errorf("asking %s: %w", r, err))
+	e.failed = append(e.failed, fmt.Errorf("%w, %s: %w", ErrRemote, r, err))
 	return unknown
 }
 

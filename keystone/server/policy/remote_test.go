@@ -64,7 +64,7 @@ func TestRemote(t *testing.T) {
 			}
 		}
 		err := rules.Rule("x").Check(t.Context(), someone(), target)
-		if test.reason != (err != nil && strings.Contains(err.Error(), "asking https:")) {
+		if test.reason != (errors.Is(err, ErrRemote) && strings.Contains(err.Error(), "https:")) {
 			t.Errorf("%d %q: error %v", test.status, test.answer, err)
 		}
 		if _, ok := errors.AsType[fault.Forbidden](err); err != nil && !ok {
