@@ -29,9 +29,9 @@ func (r Rule) Explain(ctx context.Context, c Credentials, t Target) (allowed boo
 	}
 	at := x.step(0, r.action, no, "")
 	if r.rule.name != r.action {
-		x.steps[at].Why = fmt.Sprintf("there is no rule of this name; %q of %s decides", r.rule.name, r.rule.file)
+		x.steps[at].Why = fmt.Sprintf("there is no rule of this name; %q of %s decides: %s", r.rule.name, r.rule.file, r.rule.check)
 	} else {
-		x.steps[at].Why = "by " + r.rule.file
+		x.steps[at].Why = fmt.Sprintf("%s: %s", r.rule.file, r.rule.check)
 	}
 	result := x.walk(r.rule.check, 1)
 	x.steps[at].Verdict = result.String()

@@ -7,6 +7,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -70,13 +71,37 @@ func TestLoad(t *testing.T) {
 	}
 }
 
+// lockedBuffer is a log that one goroutine writes and another reads.
+type lockedBuffer struct {
+	mu sync.Mutex
+	b  bytes.Buffer
+}
+
+func (l *lockedBuffer) Write(p []byte) (int, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.b.Write(p)
+}
+
+func (l *lockedBuffer) String() string {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.b.String()
+}
+
+func (l *lockedBuffer) Reset() {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.b.Reset()
+}
+
 func TestReload(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "policy.json")
 	dir := filepath.Join(t.TempDir(), "policy.d")
 	write(t, path, `{"x": "@"}`)
 	write(t, filepath.Join(dir, "a.json"), `{}`)
 	synctest.Test(t, func(t *testing.T) {
-		var log bytes.Buffer
+		var log lockedBuffer
 		f := NewFiles(path, []string{dir}, Options{}, slog.New(slog.NewTextHandler(&log, nil)))
 		if err := f.Load(); err != nil {
 			t.Fatal(err)

@@ -329,7 +329,7 @@ func TestExplain(t *testing.T) {
 		got = append(got, fmt.Sprintf("%d %s = %s (%s)", s.Depth, s.Check, s.Verdict, s.Why))
 	}
 	want := []string{
-		"0 identity:x = unknown (by policy.json)",
+		"0 identity:x = unknown (policy.json: rule:admin or (rule:owner and not domain_id:%(user.domain_id)s) or rule:gone)",
 		"1 any of = unknown ()",
 		"2 rule:admin = no ()",
 		`3 role:admin = no (the roles are ["Member" "cloud admin"], asked for is "admin")`,
