@@ -90,6 +90,9 @@ func serve(ctx context.Context, s *app.Settings, metricsAddress string, log *slo
 	if err := s.CheckKeys(parts.Keys, time.Now()); err != nil {
 		return err
 	}
+	if err := parts.Policy.Load(); err != nil {
+		return err
+	}
 
 	servers := []*listener{
 		{name: "public", option: "public_port", address: net.JoinHostPort(s.PublicBindHost, strconv.Itoa(s.PublicPort)), handler: parts.Server.Handler(
@@ -117,6 +120,7 @@ func serve(ctx context.Context, s *app.Settings, metricsAddress string, log *slo
 	for _, l := range servers {
 		group.Go(func() error { return l.serve(ctx, parts.Server.StopWaiting, log) })
 	}
+	group.Go(func() error { return parts.Policy.Run(ctx) })
 	group.Go(func() error { return flush(ctx, parts.Server.Tokens, log) })
 	err = group.Wait()
 	log.Info("stopped")

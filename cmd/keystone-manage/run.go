@@ -40,6 +40,10 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) error {
 				&cli.StringFlag{Name: "keystone-group", Usage: "`GROUP` that the files are to belong to"},
 				&cli.BoolFlag{Name: "rebuild", Usage: "replace files that are there: whoever trusts the old CA has to fetch the new one"},
 			}, Action: t.pkiSetup},
+			{Name: "policy_check", Usage: "say why a caller may or may not do an action", ArgsUsage: "ACTION",
+				Description: "Goes through the rule of an action, like identity:update_user, with a caller and a target, prints what each check\n" +
+					"comes to, and exits with 1 where the answer is no. Of the target it knows what --target says.",
+				Flags: policyCheckFlags(), Action: t.policyCheck},
 			{Name: "token_flush", Usage: "remove the records of tokens that expired long enough ago", ArgsUsage: " ", Action: t.tokenFlush},
 		},
 		Action: func(c *cli.Context) error {

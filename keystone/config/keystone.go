@@ -24,6 +24,12 @@ type Keystone struct {
 	MaxTokenSize    int
 	Debug           bool
 	LogFile, LogDir string
+	// PolicyFile and PolicyDirs hold the rules of who may do what; as written, "" and nil where the file does not say.
+	PolicyFile        string
+	PolicyDirs        []string
+	PolicyDefaultRule string
+	// PolicyRemoteChecks says which servers rules may ask: "off", "https" or "insecure_http", which has https too.
+	PolicyRemoteChecks string
 
 	// [token]
 	Provider         string // "uuid", "pki" or "pkiz"
@@ -131,6 +137,18 @@ func defaultFields() []field[Keystone] {
 			func(k *Keystone) any { return &k.LogFile }},
 		{Option{Section: defaultSection, Name: "log_dir", Aliases: []string{"logdir"}, Help: "directory of log_file"},
 			func(k *Keystone) any { return &k.LogDir }},
+		{Option{Section: defaultSection, Name: "policy_file", Aliases: []string{"oslo_policy.policy_file"},
+			Help: "JSON file of the rules who may do what; unset: policy.json beside the configuration file, else the built-in rules"},
+			func(k *Keystone) any { return &k.PolicyFile }},
+		{Option{Section: defaultSection, Name: "policy_dirs", Aliases: []string{"oslo_policy.policy_dirs"},
+			Help: "directories of more rules, whose *.json files replace rules of policy_file; unset: policy.d beside the configuration file"},
+			func(k *Keystone) any { return &k.PolicyDirs }},
+		{Option{Section: defaultSection, Name: "policy_default_rule", Default: "default", Aliases: []string{"oslo_policy.policy_default_rule"},
+			Help: "name of the rule that decides where there is none"},
+			func(k *Keystone) any { return &k.PolicyDefaultRule }},
+		{Option{Section: defaultSection, Name: "policy_remote_checks", Default: "off", Choices: []string{"off", "https", "insecure_http"},
+			Help: "which servers rules may ask: off, https, or insecure_http for both kinds of URL"},
+			func(k *Keystone) any { return &k.PolicyRemoteChecks }},
 		{Option{Section: "database", Name: "connection", Default: "sqlite:///keystone.db", Secret: true,
 			Deprecated: []string{"DEFAULT.sql_connection", "sql.connection"},
 			Help:       "where data is kept: sqlite:///relative/path, sqlite:////absolute/path or postgresql://user:password@host/name"},

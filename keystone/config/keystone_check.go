@@ -82,6 +82,7 @@ func checkSubject(text string) error {
 func (k *Keystone) check(l *loader) {
 	k.checkProvider(l)
 	k.checkDatabase(l)
+	l.checkOneLine("policy_dirs")
 	for _, e := range []struct {
 		option string
 		text   *string
@@ -112,6 +113,20 @@ func (k *Keystone) check(l *loader) {
 	}
 	if k.LogDir != "" && k.LogFile == "" {
 		l.warn(l.where("log_dir"), "[DEFAULT] log_dir", "has no effect without log_file")
+	}
+}
+
+// checkOneLine refuses a list that is spread over several lines of its name, which oslo.config joins. To take the last one alone
+// would drop rules.
+func (l *loader) checkOneLine(name string) {
+	given, ok := l.used[name]
+	if !ok || given.source.Origin != FromFile {
+		return
+	}
+	for _, f := range l.files {
+		if all := f.all(given.item.Section, given.item.Key); f.Name == given.item.File && len(all) > 1 {
+			l.fail(given.source, "["+given.item.Section+"] "+name, "is there %d times; write one line, with commas between the values", len(all))
+		}
 	}
 }
 

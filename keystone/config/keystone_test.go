@@ -29,6 +29,7 @@ func TestKeystoneDefaults(t *testing.T) {
 			CertSubject: "/C=US/ST=Unset/L=Unset/O=Unset/CN=www.example.com"},
 		Database:    Database{Driver: "sqlite", Path: "keystone.db", IdleTimeout: time.Hour},
 		AuthMethods: []string{"password", "token"}, DefaultDomainID: "default",
+		PolicyDefaultRule: "default", PolicyRemoteChecks: "off",
 	}
 	if !reflect.DeepEqual(k, want) {
 		t.Errorf("got\n%+v\nwant\n%+v", k, want)

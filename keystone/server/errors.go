@@ -8,6 +8,7 @@ import (
 	"net/http"
 
 	"authproxy/keystone/server/fault"
+	"authproxy/keystone/server/policy"
 	"authproxy/keystone/server/tokens"
 )
 
@@ -34,6 +35,9 @@ func (c *call) fail(err error) {
 		status, message = http.StatusConflict, e.Error()
 	case fault.Forbidden:
 		status, message = http.StatusForbidden, e.Error()
+		if errors.Is(err, policy.ErrRemote) {
+			level = slog.LevelWarn
+		}
 	case fault.Invalid:
 		status, message = http.StatusBadRequest, e.Error()
 	case fault.NotImplemented:

@@ -113,6 +113,9 @@ func newCloud(t *testing.T, provider string, lines ...string) *cloud {
 	}
 	log := slog.New(slog.NewTextHandler(c.log, &slog.HandlerOptions{Level: slog.LevelDebug}))
 	c.parts = c.settings.Build(c.db, app.Options{Log: log, Metrics: c.metrics, Hashing: cheap, Now: c.clock.Now})
+	if err := c.parts.Policy.Load(); err != nil {
+		t.Fatal(err)
+	}
 	c.public = httptest.NewServer(c.parts.Server.Handler(server.Listener{}))
 	t.Cleanup(c.public.Close)
 	c.admin = httptest.NewServer(c.parts.Server.Handler(server.Listener{PublicEndpoint: c.public.URL + "/"}))

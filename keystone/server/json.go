@@ -22,9 +22,24 @@ var errNotJSON = fault.Missing("valid JSON", "request body")
 // object is a JSON object of a request.
 type object map[string]any
 
-// body reads the JSON object of a request. No body at all and JSON that is no object are the empty object, as in Keystone,
-// which then misses a member.
+// readBody is what the body came to. It is read once, so that the rule that allows a request and the code that carries it out
+// see the same.
+type readBody struct {
+	o   object
+	err error
+}
+
+// body is the JSON object of a request. No body at all and JSON that is no object are the empty object, as in Keystone, which
+// then misses a member.
 func (c *call) body() (object, error) {
+	if c.read == nil {
+		o, err := c.readBody()
+		c.read = &readBody{o, err}
+	}
+	return c.read.o, c.read.err
+}
+
+func (c *call) readBody() (object, error) {
 	text, err := io.ReadAll(c.r.Body)
 	if _, large := errors.AsType[*http.MaxBytesError](err); large {
 		return nil, errTooLarge

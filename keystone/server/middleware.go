@@ -42,7 +42,7 @@ func (s *Server) serve(l Listener, route string, h handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		start := time.Now()
 		rec := &recorder{ResponseWriter: w}
-		c := &call{s: s, l: l, w: rec, r: r, id: id.Request()}
+		c := &call{s: s, l: l, w: rec, r: r, id: id.Request(), route: route}
 		rec.Header().Set("X-Openstack-Request-Id", c.id)
 		rec.Header().Set("Vary", "X-Auth-Token")
 		defer func() {

@@ -24,7 +24,8 @@ func (s *Server) regionRoutes(r routes) {
 		},
 	}
 	add(r, regions)
-	r.on("PUT", "/v3/regions/{id}", protect("identity:create_region", nil, func(c *call) error {
+	create := guard{action: "identity:create_region", member: "region"}
+	r.on("PUT", "/v3/regions/{id}", create.protect(func(c *call) error {
 		o, err := regions.read(c)
 		if err != nil {
 			return err

@@ -8,7 +8,6 @@ import (
 	"authproxy/keystone/server/assignment"
 	"authproxy/keystone/server/fault"
 	"authproxy/keystone/server/filter"
-	"authproxy/keystone/server/policy"
 )
 
 // resource is a kind of object that clients create, read, change and delete in the one way that the Identity API has for all.
@@ -25,22 +24,22 @@ type resource[T any] struct {
 	// extraOnUpdate repeats the client's attributes under "extra" in the answer to PATCH, a habit of Keystone's that old
 	// clients rely on.
 	extraOnUpdate bool
-	// ownerMay is set where the rules for one object know the user in the path.
-	ownerMay bool
 }
 
 // add puts the routes of a resource on a listener.
 func add[T any](r routes, res resource[T]) {
 	collection, single := "/v3/"+res.many, "/v3/"+res.many+"/{id}"
-	var of target
-	if res.ownerMay {
-		of = userInPath
-	}
-	r.on("POST", collection, protect("identity:create_"+res.one, nil, res.handleCreate))
-	r.on("GET HEAD", collection, protect("identity:list_"+res.many, nil, res.handleList))
-	r.on("GET HEAD", single, protect("identity:get_"+res.one, of, res.handleGet))
-	r.on("PATCH", single, protect("identity:update_"+res.one, of, res.handleUpdate))
-	r.on("DELETE", single, protect("identity:delete_"+res.one, of, res.handleDelete))
+	can := func(verb, name string) guard { return guard{action: "identity:" + verb + "_" + name} }
+	create, list := can("create", res.one), can("list", res.many)
+	create.member, list.filters = res.one, res.filters
+	get, update, remove := can("get", res.one), can("update", res.one), can("delete", res.one)
+	update.member = res.one
+	get.objects, update.objects, remove.objects = res.inPath("id"), res.inPath("id"), res.inPath("id")
+	r.on("POST", collection, create.protect(res.handleCreate))
+	r.on("GET HEAD", collection, list.protect(res.handleList))
+	r.on("GET HEAD", single, get.protect(res.handleGet))
+	r.on("PATCH", single, update.protect(res.handleUpdate))
+	r.on("DELETE", single, remove.protect(res.handleDelete))
 }
 
 func (res *resource[T]) handleCreate(c *call) error {
@@ -197,5 +196,3 @@ func keep[T any](f *fields, name string, get func(string) (*T, error)) *T {
 	}
 	return v
 }
-
-var _ Policy = policy.Rules(nil)

@@ -27,9 +27,9 @@ import (
 // DefaultMaxBody is the largest request body in bytes (max_request_body_size).
 const DefaultMaxBody = 114688
 
-// Policy says who may do what: nil, or fault.Forbidden.
+// Policy has the rule that decides who may do an action.
 type Policy interface {
-	Enforce(action string, c policy.Credentials, t policy.Target) error
+	Rule(action string) policy.Rule
 }
 
 // Server is the Identity API over its subsystems.
@@ -70,7 +70,9 @@ type call struct {
 	w      http.ResponseWriter
 	r      *http.Request
 	id     string
+	route  string // the path with its variables' names
 	caller policy.Credentials
+	read   *readBody
 	// waited is how long the call waited for something to happen because its client asked for that.
 	waited time.Duration
 }
@@ -117,37 +119,6 @@ func (c *call) authenticate() error {
 func (s *Server) isAdminToken(text string) bool {
 	want, got := sha256.Sum256([]byte(s.AdminToken)), sha256.Sum256([]byte(text))
 	return subtle.ConstantTimeCompare(want[:], got[:]) == 1 && s.AdminToken != ""
-}
-
-// allow says whether the caller may do that.
-func (c *call) allow(action string, t policy.Target) error {
-	return c.s.Policy.Enforce(action, c.caller, t)
-}
-
-// target is what is acted on, where a rule needs to know.
-type target func(c *call) (policy.Target, error)
-
-// userInPath is the target of routes below /users/{id}.
-func userInPath(c *call) (policy.Target, error) { return policy.Target{"user_id": c.param("id")}, nil }
-
-// protect lets h answer callers who may do the action; of may be nil.
-func protect(action string, of target, h handler) handler {
-	return func(c *call) error {
-		if err := c.authenticate(); err != nil {
-			return err
-		}
-		var t policy.Target
-		if of != nil {
-			var err error
-			if t, err = of(c); err != nil {
-				return err
-			}
-		}
-		if err := c.allow(action, t); err != nil {
-			return err
-		}
-		return h(c)
-	}
 }
 
 // routes collects the routes of one listener.

@@ -7,7 +7,17 @@ import (
 )
 
 func (s *Server) userRoutes(r routes) {
-	add(r, resource[identity.User]{
+	users := s.users()
+	add(r, users)
+	password := guard{action: "identity:change_password", member: "user", objects: users.inPath("id")}
+	r.on("POST", "/v3/users/{id}/password", password.protect(changePassword))
+	r.on("GET HEAD", "/v3/users/{id}/projects", protect("identity:list_user_projects", users.inPath("id"), func(c *call) error {
+		return replyOwn(c, s.projects(), s.Assignment.ProjectsOfUser, c.param("id"))
+	}))
+}
+
+func (s *Server) users() resource[identity.User] {
+	return resource[identity.User]{
 		one: "user", many: "users",
 		filters:       map[string]filter.Kind{"domain_id": filter.Text, "name": filter.Text, "enabled": filter.Boolean},
 		create:        createUser,
@@ -17,12 +27,7 @@ func (s *Server) userRoutes(r routes) {
 		remove:        s.Identity.DeleteUser,
 		render:        renderUser,
 		extraOnUpdate: true,
-		ownerMay:      true,
-	})
-	r.on("POST", "/v3/users/{id}/password", protect("identity:change_password", userInPath, changePassword))
-	r.on("GET HEAD", "/v3/users/{id}/projects", protect("identity:list_user_projects", userInPath, func(c *call) error {
-		return replyOwn(c, s.projects(), s.Assignment.ProjectsOfUser, c.param("id"))
-	}))
+	}
 }
 
 var userFields = []string{"name", "domain_id", "enabled", "default_project_id", "password"}

@@ -58,6 +58,9 @@ func Load(files []string, flags map[string]string, getenv func(string) string) (
 	if err := s.refuseWhatIsNotThere(); err != nil {
 		return nil, err
 	}
+	if err := s.findPolicy(files, home); err != nil {
+		return nil, err
+	}
 	if len(files) > 0 {
 		return s, nil
 	}
@@ -136,6 +139,8 @@ func (s *Settings) OpenAnyStore(ctx context.Context) (*sql.Store, error) {
 type Parts struct {
 	Server *server.Server
 	Keys   *tokens.KeyPair
+	// Policy is the Server's; where files are configured, it denies everything until they are loaded.
+	Policy *policy.Files
 }
 
 // Options are what Build needs beside the configuration.
@@ -162,7 +167,8 @@ func (s *Settings) Build(db store.Store, o Options) *Parts {
 		"public_endpoint": s.PublicEndpoint, "admin_endpoint": s.AdminEndpoint,
 	}}
 	keys := &tokens.KeyPair{CertFile: s.Signing.CertFile, KeyFile: s.Signing.KeyFile, Log: o.Log}
-	return &Parts{Keys: keys, Server: &server.Server{
+	rules := s.policy(o.Log)
+	return &Parts{Keys: keys, Policy: rules, Server: &server.Server{
 		Identity:   users,
 		Assignment: assignments,
 		Catalog:    services,
@@ -172,7 +178,7 @@ func (s *Settings) Build(db store.Store, o Options) *Parts {
 			Methods: slices.DeleteFunc(slices.Clone(s.AuthMethods), func(name string) bool { return !slices.Contains(tokens.AllMethods, name) }),
 			MaxText: s.MaxTokenSize, Watch: watch, Now: o.Now, Log: o.Log,
 		},
-		Policy:     policy.Default(),
+		Policy:     rules,
 		CAFile:     s.Signing.CACerts,
 		AdminToken: s.AdminToken.Reveal(),
 		RevokeByID: s.RevokeByID,

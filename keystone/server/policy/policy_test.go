@@ -46,7 +46,7 @@ func TestDefault(t *testing.T) {
 		{"identity:revoke_token", as("", ""), Target{}, false},
 		{"identity:get_user", as("", "u"), Target{"user_id": "u"}, false},
 	} {
-		err := rules.Enforce(test.action, test.c, test.t)
+		err := rules.Rule(test.action).Check(t.Context(), test.c, test.t)
 		want := fault.Forbidden{Action: test.action}
 		if got, ok := errors.AsType[fault.Forbidden](err); (err == nil) != test.allowed || !test.allowed && (!ok || got != want) {
 			t.Errorf("%s by %+v of %v: %v", test.action, test.c.Token, test.t, err)
