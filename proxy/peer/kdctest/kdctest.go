@@ -105,13 +105,28 @@ func Program(tb testing.TB, name string) string {
 		}
 	}
 	if err != nil {
-		const why = "%s is not installed (Debian packages krb5-kdc, krb5-admin-server, krb5-user, curl)"
-		if os.Getenv("AUTHPROXY_REQUIRE_SERVICES") == "1" {
-			tb.Fatalf(why, name)
-		}
-		tb.Skipf(why, name)
+		missing(tb, name)
 	}
 	return path
+}
+
+// Python gives a command that runs a script in Debian's Python with its gssapi, or skips the test.
+func Python(tb testing.TB, script string, args ...string) *exec.Cmd {
+	tb.Helper()
+	const python = "/usr/bin/python3" // others in PATH do not have Debian's packages
+	if exec.Command(python, "-I", "-c", "import gssapi").Run() != nil {
+		missing(tb, "python3 with gssapi")
+	}
+	return exec.Command(python, append([]string{"-I", "-c", script}, args...)...)
+}
+
+func missing(tb testing.TB, what string) {
+	tb.Helper()
+	const why = "%s is not installed (Debian packages krb5-kdc, krb5-admin-server, krb5-user, curl, python3-gssapi)"
+	if os.Getenv("AUTHPROXY_REQUIRE_SERVICES") == "1" {
+		tb.Fatalf(why, what)
+	}
+	tb.Skipf(why, what)
 }
 
 // AddUser makes a principal with a password.
@@ -120,22 +135,22 @@ func (k *KDC) AddUser(name, password string) {
 	k.run("", "kadmin.local", "-r", Realm, "-q", fmt.Sprintf("addprinc -pw %s %s", password, name))
 }
 
-// Keytab makes principals with random keys, and gives a file with those. options are more words for addprinc, such as -e.
-func (k *KDC) Keytab(file string, principals []string, options ...string) string {
+// Keytab makes principals with random keys, and gives a file with those.
+func (k *KDC) Keytab(file string, principals ...string) string {
 	k.tb.Helper()
 	path := filepath.Join(k.dir, file)
 	for _, p := range principals {
-		k.run("", "kadmin.local", "-r", Realm, "-q", "addprinc "+strings.Join(append(options, "-randkey", p), " "))
+		k.run("", "kadmin.local", "-r", Realm, "-q", "addprinc -randkey "+p)
 	}
 	k.run("", "kadmin.local", "-r", Realm, "-q", "ktadd -norandkey -k "+path+" "+strings.Join(principals, " "))
 	return path
 }
 
-// Rekey gives principals new keys, and a file with the new ones.
-func (k *KDC) Rekey(file string, principals ...string) string {
+// Rekey gives a principal a new key of the given encryption type, and a file with it.
+func (k *KDC) Rekey(file, principal, etype string) string {
 	k.tb.Helper()
 	path := filepath.Join(k.dir, file)
-	k.run("", "kadmin.local", "-r", Realm, "-q", "ktadd -k "+path+" "+strings.Join(principals, " "))
+	k.run("", "kadmin.local", "-r", Realm, "-q", "ktadd -k "+path+" -e "+etype+":normal "+principal)
 	return path
 }
 
@@ -149,9 +164,6 @@ func (k *KDC) Login(name, password string) []string {
 	k.run(password+"\n", "kinit", name)
 	return k.env
 }
-
-// Config is the path of krb5.conf.
-func (k *KDC) Config() string { return filepath.Join(k.dir, "krb5.conf") }
 
 func (k *KDC) write(name, format string, args ...any) {
 	k.tb.Helper()
