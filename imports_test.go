@@ -132,3 +132,22 @@ func TestProgramsAreApart(t *testing.T) {
 		}
 	}
 }
+
+// TestKerberosStaysApart: gokrb5 pulls much in, and is linked by what accepts tickets and by the program that has it do so, and
+// by nothing that decides about tokens.
+func TestKerberosStaysApart(t *testing.T) {
+	may := []string{"proxy/peer/spnego", "cmd/authproxy"}
+	linked := 0
+	for name, p := range list(t) {
+		links := slices.ContainsFunc(p.Deps, func(dep string) bool { return strings.HasPrefix(dep, "github.com/jcmturner/") })
+		switch {
+		case links && !slices.Contains(may, name):
+			t.Errorf("%s links gokrb5", name)
+		case links:
+			linked++
+		}
+	}
+	if linked != len(may) {
+		t.Errorf("%d packages link gokrb5, not %d: this test looks for the wrong thing", linked, len(may))
+	}
+}

@@ -34,7 +34,8 @@ type Token struct {
 	// V2Catalog is the serviceCatalog of a v2 body as JSON text, kept as it came; "" where there is none.
 	V2Catalog string
 
-	// Bind maps a mechanism ("kerberos", "x509") to the identity the token is bound to; nil for an unbound token.
+	// Bind maps a mechanism ("kerberos", "x509") to the identity the token is bound to; nil for an unbound token. x509 stands
+	// for a client certificate by its thumbprint, whether the body has it in bind or in oauth2_credential["x5t#S256"].
 	Bind map[string]string
 	// Trust is set for a token got through a trust (OS-TRUST).
 	Trust *Trust

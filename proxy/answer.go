@@ -36,8 +36,9 @@ type answer struct {
 	outcome     outcome
 	contentType string
 	body        string
-	// challenge and retryAfter are header values, "" for none.
-	challenge, retryAfter string
+	// challenges are the values of WWW-Authenticate; retryAfter is "" for none.
+	challenges []string
+	retryAfter string
 }
 
 // answerFor chooses the status for a verdict; refused is false for a request that goes to the upstream. A token that is
@@ -52,7 +53,7 @@ func (h *Handler) answerFor(v verdict) (a answer, refused bool) {
 		return answer{}, false
 	case errors.Is(v.userErr, validate.ErrInvalid) || errors.Is(v.serviceErr, validate.ErrInvalid):
 		return answer{code: http.StatusUnauthorized, outcome: refusedToken, contentType: applicationJSON,
-			body: unauthorizedBody, challenge: h.challenge}, true
+			body: unauthorizedBody, challenges: h.challenges(v)}, true
 	default:
 		return answer{code: http.StatusServiceUnavailable, outcome: undecided, contentType: plainText,
 			body: unavailableBody, retryAfter: h.retryAfter}, true
@@ -63,8 +64,8 @@ func (a answer) write(w http.ResponseWriter) {
 	header := w.Header()
 	header.Set("Content-Type", a.contentType)
 	header.Set("Content-Length", strconv.Itoa(len(a.body)))
-	if a.challenge != "" {
-		header.Set("WWW-Authenticate", a.challenge)
+	for _, challenge := range a.challenges {
+		header.Add("WWW-Authenticate", challenge)
 	}
 	if a.retryAfter != "" {
 		header.Set("Retry-After", a.retryAfter)
@@ -79,6 +80,14 @@ func challenge(uri string) string {
 		return "Keystone"
 	}
 	return `Keystone uri="` + uri + `"`
+}
+
+// challenges are the values of WWW-Authenticate for a 401.
+func (h *Handler) challenges(v verdict) []string {
+	if h.Negotiate && v.wantsKerberos() {
+		return []string{h.challenge, "Negotiate"}
+	}
+	return []string{h.challenge}
 }
 
 func seconds(d time.Duration) string {
@@ -113,6 +122,9 @@ func (h *Handler) logVerdict(r *http.Request, v verdict) {
 		}
 		if c := cause(e.err); c != nil {
 			attrs = append(attrs, slog.Any("cause", c))
+		}
+		if v.peerErr != nil && reason == validate.Bind {
+			attrs = append(attrs, slog.Any("not_identified", v.peerErr))
 		}
 		h.Log.LogAttrs(context.WithoutCancel(r.Context()), level, "token not accepted", attrs...)
 	}

@@ -5,11 +5,13 @@ import (
 	"net"
 	"net/http"
 	"net/http/httputil"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
 
 	"authproxy/proxy/headers"
+	"authproxy/proxy/peer"
 )
 
 // rewrite makes the request for the upstream: the client's own, but for the identity headers and the address. Path and
@@ -33,6 +35,9 @@ func (h *Handler) rewrite(pr *httputil.ProxyRequest) {
 		if values, ok := in.Header[name]; ok {
 			out.Header[name] = values
 		}
+	}
+	if h.Negotiate && slices.ContainsFunc(out.Header["Authorization"], isNegotiate) {
+		delete(out.Header, "Authorization") // all of it: with a second value nobody was identified
 	}
 	setForwarded(in, out)
 	limitUpgrade(out)
@@ -108,6 +113,11 @@ func limitUpgrade(out *http.Request) {
 	delete(out.Header, "Connection")
 }
 
+func isNegotiate(authorization string) bool {
+	_, ok := peer.Negotiate(authorization)
+	return ok
+}
+
 // modifyResponse leaves the upstream's answer as it is, but for a challenge on a 401.
 func (h *Handler) modifyResponse(res *http.Response) error {
 	x := exchangeOf(res.Request.Context())
@@ -117,7 +127,13 @@ func (h *Handler) modifyResponse(res *http.Response) error {
 		x.w.Header()["Content-Type"] = nil // or net/http guesses one from the body
 	}
 	if res.StatusCode == http.StatusUnauthorized {
-		res.Header.Add("WWW-Authenticate", h.challenge) // beside the upstream's own, if it has one
+		for _, challenge := range h.challenges(x.verdict) { // beside the upstream's own, if it has one
+			res.Header.Add("WWW-Authenticate", challenge)
+		}
+	}
+	if x.verdict.negotiated != "" {
+		res.Header.Add("WWW-Authenticate", x.verdict.negotiated)
+		res.Header.Set("Persistent-Auth", "false") // a ticket is for one request, not for the connection
 	}
 	if res.StatusCode >= 400 && x.upload != nil {
 		h.hold(x, res)

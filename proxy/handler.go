@@ -19,12 +19,20 @@ import (
 
 	"authproxy/proxy/headers"
 	"authproxy/validate"
+	"authproxy/validate/bind"
 )
 
 // Validator decides about tokens. *validate.Validator is one.
 type Validator interface {
 	// Validate fails with an error that wraps validate.ErrInvalid or validate.ErrUnavailable.
 	Validate(ctx context.Context, r validate.Request) (*validate.Verified, error)
+}
+
+// Peers tells who sends a request, besides its tokens. *peer.Identifier does.
+type Peers interface {
+	// Identify is asked at most once about a request. answer is a value for WWW-Authenticate in the answer, "" for none; the
+	// error says what was tried and did not hold.
+	Identify(r *http.Request) (who bind.Peer, answer string, err error)
 }
 
 // Handler is the proxy. Its exported fields are set before the first request and not changed after it. Validator and
@@ -49,6 +57,15 @@ type Handler struct {
 	Headers headers.Options
 	// StripAlso are further headers that clients must not send, in any spelling.
 	StripAlso []string
+
+	// Peers tells who sends a request, for tokens that are bound; nil: nobody knows.
+	Peers Peers
+	// Negotiate says that Peers does Kerberos: a token bound to it is answered with a challenge, and "Authorization:
+	// Negotiate", which then is for the proxy, is not passed on.
+	Negotiate bool
+	// InsecureServiceTokenSkipsBind leaves the user token's binding unchecked beside a valid service token with one of
+	// ServiceTokenRoles, as auth_token does beside any.
+	InsecureServiceTokenSkipsBind bool
 
 	// DrainBytes and DrainTime bound how much of a chunked upload is read, and for how long, before it is answered without
 	// the upstream having taken it; 64 MiB and 30 s by default. A client that writes all before it reads, as glanceclient
@@ -129,7 +146,7 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		h.Metrics.request(x.code, x.outcome)
 	}()
 
-	x.verdict = h.judge(r)
+	h.judge(r, &x.verdict)
 	h.logVerdict(r, x.verdict)
 	if a, refused := h.answerFor(x.verdict); refused {
 		x.code, x.outcome = a.code, a.outcome

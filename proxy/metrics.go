@@ -28,6 +28,7 @@ type Metrics struct {
 	requests        *prometheus.CounterVec
 	refusals        *prometheus.CounterVec
 	catalogs        *prometheus.CounterVec
+	senders         *prometheus.CounterVec
 	inFlight        prometheus.Gauge
 	upstreamSeconds prometheus.Histogram
 
@@ -49,6 +50,10 @@ func NewMetrics(r prometheus.Registerer) *Metrics {
 			Name: "authproxy_catalog_faults_total",
 			Help: "Tokens whose service catalog was left out (too_large, broken) or in part (partly_skipped).",
 		}, []string{"fault"}),
+		senders: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "authproxy_senders_total",
+			Help: "Senders of bound tokens: whose tickets, headers and certificates all held or were absent (identified), or not (refused).",
+		}, []string{"result"}),
 		inFlight: prometheus.NewGauge(prometheus.GaugeOpts{
 			Name: "authproxy_requests_in_flight",
 			Help: "Requests under way.",
@@ -70,7 +75,10 @@ func NewMetrics(r prometheus.Registerer) *Metrics {
 	for _, fault := range []string{"too_large", "broken", "partly_skipped"} {
 		m.catalogs.WithLabelValues(fault)
 	}
-	r.MustRegister(m.requests, m.refusals, m.catalogs, m.inFlight, m.upstreamSeconds)
+	for _, result := range []string{"identified", "refused"} {
+		m.senders.WithLabelValues(result)
+	}
+	r.MustRegister(m.requests, m.refusals, m.catalogs, m.senders, m.inFlight, m.upstreamSeconds)
 	return m
 }
 
@@ -80,6 +88,14 @@ func (m *Metrics) request(code int, o outcome) {
 		label = m.codes[code]
 	}
 	m.requests.WithLabelValues(label, string(o)).Inc()
+}
+
+func (m *Metrics) identified(err error) {
+	result := "identified"
+	if err != nil {
+		result = "refused"
+	}
+	m.senders.WithLabelValues(result).Inc()
 }
 
 func (m *Metrics) refusal(reason validate.Reason) {

@@ -20,6 +20,7 @@ import (
 
 	"authproxy/keystone"
 	"authproxy/validate"
+	"authproxy/validate/bind"
 )
 
 // tokens is a Validator that knows its tokens by heart.
@@ -29,6 +30,7 @@ type entry struct {
 	verified *validate.Verified
 	err      error
 	expired  bool // holds only where expired tokens are allowed
+	bind     map[string]string
 }
 
 func (v tokens) Validate(_ context.Context, r validate.Request) (*validate.Verified, error) {
@@ -40,6 +42,15 @@ func (v tokens) Validate(_ context.Context, r validate.Request) (*validate.Verif
 		return nil, e.err
 	case e.expired && !r.AllowExpired:
 		return nil, refuse(validate.Expired, nil)
+	}
+	if e.bind != nil && !r.InsecureSkipBind {
+		peer := r.Peer
+		if r.Identify != nil {
+			peer = r.Identify()
+		}
+		if err := bind.Strict.Check(e.bind, peer); err != nil {
+			return nil, refuse(validate.Bind, err)
+		}
 	}
 	return e.verified, nil
 }
@@ -76,6 +87,9 @@ func knownTokens() tokens {
 		"unsafe-svc":  verified(token("no,\x00va", "services", "service")),
 		"member-svc":  verified(token("dave", "demo", "member")),
 		"down":        {err: refuse(validate.IdentityUnavailable, nil)},
+		"bound":       {verified: &validate.Verified{Token: token("alice", "demo", "member", "reader")}, bind: map[string]string{"kerberos": "alice"}},
+		"bound-svc":   {verified: &validate.Verified{Token: token("nova", "services", "service")}, bind: map[string]string{"kerberos": "nova"}},
+		"bound-x509":  {verified: &validate.Verified{Token: token("alice", "demo", "member", "reader")}, bind: map[string]string{"x509": bind.Thumbprint([]byte("certificate"))}},
 	}
 }
 

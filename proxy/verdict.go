@@ -4,10 +4,12 @@ import (
 	"errors"
 	"net/http"
 	"slices"
+	"sync"
 
 	"authproxy/keystone"
 	"authproxy/proxy/headers"
 	"authproxy/validate"
+	"authproxy/validate/bind"
 )
 
 // Reasons of the proxy's own, beside those of package validate.
@@ -36,6 +38,15 @@ type verdict struct {
 	unfit error
 	// userText and serviceText are the tokens, for their digests in the log.
 	userText, serviceText string
+
+	// Of the sender, if he had to be identified: the value of WWW-Authenticate that he is to get, and what did not hold.
+	negotiated string
+	peerErr    error
+}
+
+// wantsKerberos says that a ticket could have made the difference.
+func (v verdict) wantsKerberos() bool {
+	return errors.Is(v.userErr, bind.ErrKerberos) || errors.Is(v.serviceErr, bind.ErrKerberos)
 }
 
 func refuse(reason validate.Reason, cause error) error {
@@ -43,51 +54,65 @@ func refuse(reason validate.Reason, cause error) error {
 }
 
 // judge asks about the tokens of a request: first the service token, since it may let the user's be expired.
-func (h *Handler) judge(r *http.Request) (v verdict) {
+func (h *Handler) judge(r *http.Request, v *verdict) {
 	if r.Method == http.MethodConnect {
 		v.unfit = refuse(BadMethod, nil)
-		return v
+		return
 	}
 	for _, name := range []string{headers.AuthToken, headers.ServiceToken, headers.StorageToken} {
 		if len(r.Header[name]) > 1 {
 			v.unfit = refuse(DuplicateHeader, errors.New(name))
-			return v
+			return
 		}
 	}
 	v.userText = userToken(r.Header)
 	v.serviceText = first(r.Header[headers.ServiceToken])
 
+	sender := h.sender(r, v)
 	var service *validate.Verified
-	allowExpired := false
+	trusted := false // the service token has one of the roles that make one
 	if v.serviceText != "" {
-		service, v.service, allowExpired, v.serviceErr = h.judgeService(r, v.serviceText, v.userText)
+		service, v.service, trusted, v.serviceErr = h.judgeService(r, v.serviceText, v.userText, sender)
 		if v.serviceErr != nil && !h.DelayAuthDecision && errors.Is(v.serviceErr, validate.ErrInvalid) {
-			return v // refused whatever the user token is
+			return // refused whatever the user token is
 		}
 	}
 	if v.userText == "" {
 		v.userErr = refuse(validate.Missing, nil)
-		return v
+		return
 	}
-	user, err := h.Validator.Validate(r.Context(), validate.Request{Token: v.userText, AllowExpired: allowExpired})
+	user, err := h.Validator.Validate(r.Context(), validate.Request{
+		Token: v.userText, AllowExpired: trusted, Identify: sender, InsecureSkipBind: trusted && h.InsecureServiceTokenSkipsBind,
+	})
 	if err != nil {
 		v.userErr = err
-		return v
+		return
 	}
 	if service != nil && sameToken(user.Token, service.Token) {
 		v.service, v.serviceErr = nil, refuse(SameToken, errors.New("both tokens have one audit id"))
 	}
 	v.user, v.userErr = h.identity(user)
-	return v
 }
 
-func (h *Handler) judgeService(r *http.Request, text, userText string) (
-	service *validate.Verified, id *headers.Identity, allowExpired bool, err error,
+// sender gives what finds out, once for both tokens, who sends the request; nil where nobody can.
+func (h *Handler) sender(r *http.Request, v *verdict) func() bind.Peer {
+	if h.Peers == nil {
+		return nil
+	}
+	return sync.OnceValue(func() (who bind.Peer) {
+		who, v.negotiated, v.peerErr = h.Peers.Identify(r)
+		h.Metrics.identified(v.peerErr)
+		return who
+	})
+}
+
+func (h *Handler) judgeService(r *http.Request, text, userText string, sender func() bind.Peer) (
+	service *validate.Verified, id *headers.Identity, trusted bool, err error,
 ) {
 	if text == userText {
 		return nil, nil, false, refuse(SameToken, nil)
 	}
-	service, err = h.Validator.Validate(r.Context(), validate.Request{Token: text})
+	service, err = h.Validator.Validate(r.Context(), validate.Request{Token: text, Identify: sender})
 	if err != nil {
 		return nil, nil, false, err
 	}

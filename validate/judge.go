@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"authproxy/revocation"
+	"authproxy/validate/bind"
 )
 
 // judge decides about this request, whether or not the token came from the cache.
@@ -23,10 +24,21 @@ func (v *Validator) judge(ctx context.Context, verified *Verified, r Request) *E
 			return refused
 		}
 	}
-	if err := v.o.Bind.Check(verified.Token.Bind, r.Peer); err != nil {
+	if err := v.bound(verified, r); err != nil {
 		return refuse(Bind, err)
 	}
 	return nil
+}
+
+func (v *Validator) bound(verified *Verified, r Request) error {
+	if r.InsecureSkipBind || v.o.Bind == bind.Disabled {
+		return nil
+	}
+	peer := r.Peer
+	if r.Identify != nil && len(verified.Token.Bind) > 0 {
+		peer = r.Identify()
+	}
+	return v.o.Bind.Check(verified.Token.Bind, peer)
 }
 
 // standing says whether the signer of a verified token still counts.

@@ -103,6 +103,11 @@ type Request struct {
 	AllowExpired bool
 	// Peer is how the sender is authenticated besides the token.
 	Peer bind.Peer
+	// Identify, if it is set, gives the Peer instead. It is called only for a bound token that holds otherwise, so that what
+	// only costs time need not be done for others.
+	Identify func() bind.Peer
+	// InsecureSkipBind leaves the binding unchecked: whoever vouches for the request answers for that.
+	InsecureSkipBind bool
 }
 
 // Verified is an accepted token. It is shared between the requests that present it: read only.

@@ -19,7 +19,6 @@ import (
 	"authproxy/keystone"
 	"authproxy/keystone/token"
 	"authproxy/revocation"
-	"authproxy/validate/bind"
 )
 
 // epoch is the time at which these tests run.
@@ -510,21 +509,6 @@ func TestWeakDigest(t *testing.T) {
 	}
 	message.Hash = crypto.SHA1
 	want(t, f.validator(), token.EncodePKI(message.Append(nil)), WeakAlgorithm)
-}
-
-// TestBindOnEveryRequest: a bound token in the cache is still only for whom it is bound to.
-func TestBindOnEveryRequest(t *testing.T) {
-	f := newFixture(t, certstest.RSA)
-	v := f.validator()
-	text := f.pki(body("a", `,"bind":{"kerberos":"alice"}`))
-	alice := bind.Peer{RemoteUser: "alice", AuthType: "Negotiate"}
-	wantRequest(t, v, Request{Token: text, Peer: alice}, "")
-	want(t, v, text, Bind)
-	wantRequest(t, v, Request{Token: text, Peer: bind.Peer{RemoteUser: "bob", AuthType: "Negotiate"}}, Bind)
-	wantRequest(t, v, Request{Token: text, Peer: alice}, "")
-	if s := v.Stats(); s.Misses != 1 {
-		t.Errorf("%d misses: the later ones were not cache hits", s.Misses)
-	}
 }
 
 func TestAllowExpired(t *testing.T) {

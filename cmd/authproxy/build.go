@@ -20,6 +20,7 @@ import (
 	"authproxy/proxy"
 	"authproxy/proxy/admin"
 	"authproxy/proxy/headers"
+	"authproxy/proxy/reload"
 	"authproxy/revocation"
 	"authproxy/validate"
 	"authproxy/validate/bind"
@@ -39,6 +40,10 @@ type parts struct {
 	validator    *validate.Validator
 	transport    *http.Transport
 	data, admin  *http.Server
+
+	senders  *senders
+	listener *reload.TLS // nil: no TLS
+	watchers []*reload.Watcher
 
 	local bool // certificates and list come from files, so a failure to load them is a mistake of the operator
 	life  lifetime
@@ -79,6 +84,12 @@ func build(s *settings, log *slog.Logger) (*parts, error) {
 	if p.shared, err = newSharedCache(&c.SharedCache, log); err != nil {
 		return nil, err
 	}
+	if err := p.buildListener(); err != nil {
+		return nil, err
+	}
+	if err := p.buildSenders(mode); err != nil {
+		return nil, err
+	}
 	if p.validator, err = validate.New(p.validation(mode)); err != nil {
 		return nil, err
 	}
@@ -97,8 +108,13 @@ func build(s *settings, log *slog.Logger) (*parts, error) {
 		ServiceTokenRoles:                 c.ServiceTokenRoles,
 		InsecureServiceTokenRolesOptional: !c.ServiceTokenRolesRequired,
 		Headers:                           headers.Options{OmitCatalog: !c.IncludeServiceCatalog, MaxCatalog: s.maxCatalogSize},
+		InsecureServiceTokenSkipsBind:     c.InsecureServiceTokenSkipsBind,
 		Metrics:                           proxy.NewMetrics(p.registry),
 		Log:                               log,
+	}
+	if p.senders != nil {
+		handler.Peers, handler.Negotiate = p.senders.identifier, p.senders.kerberos != nil
+		handler.StripAlso = p.senders.headers
 	}
 	p.data = proxy.NewServer(p.life.track(handler), proxy.ServerOptions{MaxToken: c.MaxTokenSize, Log: log})
 	p.admin = proxy.NewServer(admin.New(admin.Options{Gatherer: p.registry, Ready: p.ready, Status: p.status}), proxy.ServerOptions{Log: log})

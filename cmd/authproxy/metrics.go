@@ -1,6 +1,8 @@
 package main
 
 import (
+	"time"
+
 	"github.com/prometheus/client_golang/prometheus"
 
 	"authproxy/certs"
@@ -89,12 +91,14 @@ var (
 	sharedDesc     = describe("shared_cache_lookups_total", "Look-ups in memcached; rejected: a value that was not kept for the token, skipped: no server that is not left alone.", "result")
 	sharingDesc    = describe("shared_cache_writes_total", "Writes to memcached; skipped: no server, or nothing that may be kept there.", "result")
 	deadDesc       = describe("shared_cache_servers_dead", "memcached servers that are left alone for now.")
+	filesDesc      = describe("files_stale", "1 if newer files cannot be used and older ones stay in use.", "what")
+	tlsDaysDesc    = describe("listener_certificate_days_left", "Days until the listener's TLS certificate ends; absent without TLS.")
 	onlineDesc     = describe("online_validations_total", "Questions to the Identity service about tokens.")
 )
 
 func (c *collector) Describe(ch chan<- *prometheus.Desc) {
 	for _, d := range []*prometheus.Desc{readyDesc, signersDesc, signerDaysDesc, listAgeDesc, listFreshDesc, lookupsDesc,
-		entriesDesc, bytesDesc, evictedDesc, onlineDesc, sharedDesc, sharingDesc, deadDesc} {
+		entriesDesc, bytesDesc, evictedDesc, onlineDesc, sharedDesc, sharingDesc, deadDesc, filesDesc, tlsDaysDesc} {
 		ch <- d
 	}
 }
@@ -144,6 +148,12 @@ func (c *collector) Collect(ch chan<- prometheus.Metric) {
 		count(sharingDesc, s.StoreErrors, "error")
 		count(sharingDesc, s.StoreSkipped, "skipped")
 		gauge(deadDesc, float64(s.Dead))
+	}
+	for _, w := range p.watchers {
+		gauge(filesDesc, oneIf(w.Status().LastError != ""), w.What)
+	}
+	if p.listener != nil {
+		gauge(tlsDaysDesc, time.Until(p.listener.NotAfter()).Hours()/24)
 	}
 	s := figures(p.validator.Stats())
 	count(lookupsDesc, s.Hits, "hit")

@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -82,6 +83,13 @@ func (p *parts) serve(ctx context.Context) error {
 	if p.list != nil {
 		group.Go(func() error { return p.list.Run(work) })
 	}
+	for _, w := range p.watchers {
+		group.Go(func() error { return w.Run(work) })
+	}
+	scheme := "http://"
+	if p.listener != nil {
+		scheme, data = "https://", tls.NewListener(data, p.listener.Config())
+	}
 	group.Go(func() error { return serveOn(p.admin, admin) })
 	group.Go(func() error { return serveOn(p.data, data) })
 	group.Go(func() error {
@@ -94,7 +102,7 @@ func (p *parts) serve(ctx context.Context) error {
 		p.shutdown(cut)
 		return nil
 	})
-	p.log.Info("listening", slog.String("url", "http://"+data.Addr().String()), slog.String("admin", "http://"+admin.Addr().String()),
+	p.log.Info("listening", slog.String("url", scheme+data.Addr().String()), slog.String("admin", "http://"+admin.Addr().String()),
 		slog.String("upstream", p.settings.upstream))
 	err = group.Wait()
 	p.log.Info("stopped")

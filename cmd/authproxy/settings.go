@@ -23,7 +23,17 @@ type settings struct {
 	maxCatalogSize    int
 
 	listen, adminListen         string
+	tlsCertFile, tlsKeyFile     string
+	tlsClientCAFile             string
+	kerberosKeytab              string
+	kerberosPrincipal           string
+	kerberosRealmMap            []string
+	trustedPeers                []string
+	trustedPeerNames            []string
+	remoteUserHeader            string
+	authTypeHeader              string
 	drainDelay, shutdownTimeout time.Duration
+	reloadInterval              time.Duration
 	logLevel, logFormat         string
 	checkConfig                 bool
 
@@ -35,7 +45,7 @@ type settings struct {
 // set by flag or by environment: --drain-delay, AUTHPROXY_DRAIN_DELAY.
 type ownOption struct {
 	name, help, byDefault string
-	to                    func(*settings) any // *string, *bool, *int or *time.Duration
+	to                    func(*settings) any // *string, *[]string, *bool, *int or *time.Duration
 }
 
 func (o *ownOption) env() string {
@@ -56,8 +66,28 @@ func ownOptions() []ownOption {
 		{"max-catalog-size", "largest X-Service-Catalog in bytes, larger ones are left out; 0 is no limit", "49152",
 			func(s *settings) any { return &s.maxCatalogSize }},
 		{"listen", "address for requests, HOST:PORT", "127.0.0.1:8080", func(s *settings) any { return &s.listen }},
+		{"tls-cert-file", "PEM file of the certificate, with its chain, that --listen shows; TLS is off without; taken into use when it changes", "",
+			func(s *settings) any { return &s.tlsCertFile }},
+		{"tls-key-file", "PEM file of its key", "", func(s *settings) any { return &s.tlsKeyFile }},
+		{"tls-client-ca-file", "PEM file of the CAs whose client certificates are verified, if a client shows one: for tokens bound to x509, and for --trusted-peer-names", "",
+			func(s *settings) any { return &s.tlsClientCAFile }},
+		{"kerberos-keytab", "keytab of HTTP/HOST: clients authenticate by Negotiate (SPNEGO), for tokens bound to kerberos; taken into use when it changes", "",
+			func(s *settings) any { return &s.kerberosKeytab }},
+		{"kerberos-principal", "the one principal that tickets may be for, HTTP/HOST@REALM, instead of every HTTP/... in the keytab", "",
+			func(s *settings) any { return &s.kerberosPrincipal }},
+		{"kerberos-realm-map", "list of REALM= (alice@REALM is alice to Keystone) and REALM=NEW (she is alice@NEW)", "",
+			func(s *settings) any { return &s.kerberosRealmMap }},
+		{"trusted-peers", "list of addresses and networks (192.0.2.0/24) of front ends that say by header who sends a request, and the word unix for whoever connects to a unix socket", "",
+			func(s *settings) any { return &s.trustedPeers }},
+		{"trusted-peer-names", "the same by client certificate: list of DNS names and URIs in it", "",
+			func(s *settings) any { return &s.trustedPeerNames }},
+		{"remote-user-header", "header in which trusted peers tell the user (REMOTE_USER); removed from all requests where there are any such peers", "X-Remote-User",
+			func(s *settings) any { return &s.remoteUserHeader }},
+		{"auth-type-header", "header in which they tell how he was authenticated (AUTH_TYPE): Negotiate", "X-Auth-Type",
+			func(s *settings) any { return &s.authTypeHeader }},
 		{"admin-listen", "address for /metrics, /healthz, /readyz and /status, HOST:PORT", "127.0.0.1:8081",
 			func(s *settings) any { return &s.adminListen }},
+		{"reload-interval", "how often to look whether the files of TLS and Kerberos have changed", "10s", func(s *settings) any { return &s.reloadInterval }},
 		{"drain-delay", "after SIGTERM: how long to go on serving while /readyz says 503, so that load balancers notice", "3s",
 			func(s *settings) any { return &s.drainDelay }},
 		{"shutdown-timeout", "after that: how long requests under way may take", "30s", func(s *settings) any { return &s.shutdownTimeout }},
@@ -93,8 +123,10 @@ func flags(options []config.Option) []cli.Flag {
 		Usage: "read [keystone_authtoken] of `FILE`, such as /etc/glance/glance-api.conf; more than once: later files win",
 	}}
 	for _, o := range ownOptions() {
-		_, boolean := o.to(new(settings)).(*bool)
-		all = append(all, &cli.GenericFlag{Name: o.name, Usage: o.help, DefaultText: cmp.Or(o.byDefault, "unset"), Value: &text{boolean: boolean}})
+		to := o.to(new(settings))
+		_, boolean := to.(*bool)
+		_, list := to.(*[]string)
+		all = append(all, &cli.GenericFlag{Name: o.name, Usage: o.help, DefaultText: cmp.Or(o.byDefault, "unset"), Value: &text{boolean: boolean, list: list}})
 	}
 	for _, o := range options {
 		if o.Flag() == "" {
@@ -157,6 +189,12 @@ func parse(value string, to any) (err error) {
 	switch to := to.(type) {
 	case *string:
 		*to = value
+	case *[]string:
+		for item := range strings.SplitSeq(value, ",") {
+			if item = strings.TrimSpace(item); item != "" {
+				*to = append(*to, item)
+			}
+		}
 	case *bool:
 		switch strings.ToLower(value) {
 		case "true", "yes", "on", "1":

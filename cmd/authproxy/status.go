@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"authproxy/certs"
+	"authproxy/proxy/reload"
 	"authproxy/revocation"
 	"authproxy/validate"
 )
@@ -86,6 +87,13 @@ type status struct {
 	// SharedCache is absent where there is none.
 	SharedCache      *sharedStatus `json:"shared_cache,omitempty"`
 	RequestsUnderWay int64         `json:"requests_under_way"`
+
+	// TLSNotAfter is when the listener's certificate expires; absent without TLS.
+	TLSNotAfter *time.Time `json:"tls_not_after,omitempty"`
+	// KerberosPrincipals are those whom tickets may be for.
+	KerberosPrincipals []string `json:"kerberos_principals,omitempty"`
+	// Files are those that are taken into use when they change, by what they are for.
+	Files map[string]reload.Status `json:"files,omitempty"`
 }
 
 type certificateStatus struct {
@@ -150,6 +158,19 @@ func (p *parts) status() any {
 			Servers: n.Servers, Dead: n.Dead, Hits: n.Hits, Misses: n.Misses, Rejected: n.Rejected, Errors: n.Errors, Skipped: n.Skipped,
 			Stored: n.Stored, StoreErrors: n.StoreErrors, StoreSkipped: n.StoreSkipped,
 		}
+	}
+	if p.listener != nil {
+		at := p.listener.NotAfter()
+		s.TLSNotAfter = &at
+	}
+	if p.senders != nil && p.senders.kerberos != nil {
+		s.KerberosPrincipals = p.senders.kerberos.Principals()
+	}
+	for _, w := range p.watchers {
+		if s.Files == nil {
+			s.Files = map[string]reload.Status{}
+		}
+		s.Files[w.What] = w.Status()
 	}
 	return s
 }

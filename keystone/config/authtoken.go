@@ -56,6 +56,8 @@ type AuthToken struct {
 	ServiceTokenRoles         []string
 	ServiceTokenRolesRequired bool
 	ServiceType               string
+	// InsecureServiceTokenSkipsBind leaves the user token's binding unchecked beside a service token with such a role.
+	InsecureServiceTokenSkipsBind bool
 
 	// What is kept, and for how long. TokenCacheTime 0 is off.
 	TokenCacheTime         time.Duration
@@ -211,7 +213,7 @@ func judgingFields() []field[AuthToken] {
 			Help: "hashes by which revocation lists may name a token, as the Identity service's [token] hash_algorithm"},
 			func(a *AuthToken) any { return &a.HashAlgorithms }},
 		{Option{Name: "enforce_token_bind", Default: "permissive", rule: checkBind,
-			Help: "disabled, permissive, strict, required, or the name of the mechanism that every token must be bound to (kerberos)"},
+			Help: "disabled, permissive, strict, required, or the name of the mechanism that every token must be bound to (kerberos, x509)"},
 			func(a *AuthToken) any { return &a.EnforceTokenBind }},
 		{Option{Name: "delay_auth_decision", Default: "false", Help: "pass requests without a valid token on, marked X-Identity-Status: Invalid"},
 			func(a *AuthToken) any { return &a.DelayAuthDecision }},
@@ -235,6 +237,9 @@ func judgingFields() []field[AuthToken] {
 			func(a *AuthToken) any { return &a.ServiceTokenRoles }},
 		{Option{Name: "service_token_roles_required", Default: "true", Help: "refuse service tokens without such a role"},
 			func(a *AuthToken) any { return &a.ServiceTokenRolesRequired }},
+		{Option{Name: "insecure_service_token_skips_bind", Default: "false",
+			Help: "beside a service token with such a role, do not check whom the user's token is bound to"},
+			func(a *AuthToken) any { return &a.InsecureServiceTokenSkipsBind }},
 		{Option{Name: "service_type", Help: "the upstream's type in the catalog, for access rules of application credentials"},
 			func(a *AuthToken) any { return &a.ServiceType }},
 	}

@@ -205,6 +205,9 @@ func (a *AuthToken) check(l *loader) {
 	if a.InsecureSkipRevocation {
 		note("insecure_skip_revocation", "is on: a revoked token stays good until it expires")
 	}
+	if a.InsecureServiceTokenSkipsBind {
+		note("insecure_service_token_skips_bind", "is on: whoever has a service token can use users' tokens without the authentication that they are bound to")
+	}
 }
 
 // checkLogin demands what a login needs.

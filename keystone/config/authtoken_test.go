@@ -281,6 +281,7 @@ func TestWarnings(t *testing.T) {
 		{"no scope", strings.Replace(login, "project_id = 9\n", "", 1), "[keystone_authtoken] project_name: is missing"},
 		{"twice", login + "cafile = /a\ncafile = /b\n", ":6: [keystone_authtoken] cafile: has no effect, line 7 says otherwise"},
 		{"no revocation", login + "insecure_skip_revocation = on\n", ":6: [keystone_authtoken] insecure_skip_revocation: is on"},
+		{"bind skipped", login + "insecure_service_token_skips_bind = on\n", ":6: [keystone_authtoken] insecure_service_token_skips_bind: is on: whoever has a service token"},
 		{"near section", "[keystone_auth_token]\nauth_url = x\n", ":1: [keystone_auth_token]: is not read; did you mean [keystone_authtoken]?"},
 		{"no section", "[DEFAULT]\nauth_url = x\n", "has no section [keystone_authtoken]"},
 	} {

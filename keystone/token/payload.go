@@ -39,6 +39,7 @@ func DecodePayload(payload []byte) (*keystone.Token, error) {
 		}
 	})
 	d.end()
+	d.foldCertificate()
 	switch {
 	case d.err != nil:
 		return nil, d.err
@@ -70,6 +71,9 @@ func scopes(t *keystone.Token) (n int) {
 type decoder struct {
 	jsonReader
 	t keystone.Token
+	// certificate is the thumbprint in oauth2_credential, if boundToIt.
+	certificate string
+	boundToIt   bool
 }
 
 // wrong notes sound JSON that is not what a token says in this place.
@@ -175,6 +179,8 @@ func (d *decoder) v3() {
 			d.catalog()
 		case "bind":
 			d.bind()
+		case "oauth2_credential":
+			d.oauth2Credential()
 		case "OS-TRUST:trust":
 			d.trust()
 		default:
@@ -255,15 +261,6 @@ func (d *decoder) roles() {
 		})
 		d.want(role.Name, "role.name")
 		d.t.Roles = append(d.t.Roles, role)
-	})
-}
-
-func (d *decoder) bind() {
-	d.members("bind", func(name string) {
-		if d.t.Bind == nil {
-			d.t.Bind = make(map[string]string, 1)
-		}
-		d.t.Bind[name] = d.text("bind")
 	})
 }
 

@@ -3,6 +3,7 @@ package token
 import (
 	"encoding/json"
 	"errors"
+	"maps"
 	"reflect"
 	"strings"
 	"testing"
@@ -144,6 +145,11 @@ func TestDecodeRefuses(t *testing.T) {
 		"an audit id a number":          {v3With(`,"audit_ids":[1]`), ErrNotAToken},
 		"bind a word":                   {v3With(`,"bind":"kerberos"`), ErrNotAToken},
 		"bind to a number":              {v3With(`,"bind":{"kerberos":1}`), ErrNotAToken},
+		"oauth2 credential a word":      {v3With(`,"oauth2_credential":"x"`), ErrNotAToken},
+		"thumbprint a number":           {v3With(`,"oauth2_credential":{"x5t#S256":1}`), ErrNotAToken},
+		"thumbprint twice":              {v3With(`,"oauth2_credential":{"x5t#S256":"x","x5t#S256":"x"}`), ErrMalformed},
+		"bound to two certificates":     {v3With(`,"oauth2_credential":{"x5t#S256":"x"},"bind":{"x509":"y"}`), ErrNotAToken},
+		"the same, bind first":          {v3With(`,"bind":{"x509":"y"},"oauth2_credential":{"x5t#S256":"x"}`), ErrNotAToken},
 		"system a word":                 {v3With(`,"system":{"all":"yes"}`), ErrNotAToken},
 		"catalog a word":                {v3With(`,"catalog":"none"`), ErrNotAToken},
 		"issued at a word":              {v3With(`,"issued_at":"now"`), ErrNotAToken},
@@ -206,18 +212,28 @@ func TestDecodeAccepts(t *testing.T) {
 		members string
 		check   func(*keystone.Token) bool
 	}{
-		"unscoped":              {``, func(t *keystone.Token) bool { return t.Project == nil && t.Domain == nil && !t.System }},
-		"domain":                {`,"domain":{"id":"d","name":"D"}`, func(t *keystone.Token) bool { return t.Domain.Name == "D" }},
-		"system":                {`,"system":{"all":true}`, func(t *keystone.Token) bool { return t.System }},
-		"null scope":            {`,"project":null,"domain":null,"catalog":null,"bind":null,"OS-TRUST:trust":null`, func(t *keystone.Token) bool { return t.Project == nil && t.Catalog == nil && t.Trust == nil }},
-		"empty catalog":         {`,"catalog":[]`, func(t *keystone.Token) bool { return t.Catalog != nil && len(t.Catalog) == 0 }},
-		"many other members":    {`,"extras":{` + manyMembers(40) + `}`, func(*keystone.Token) bool { return true }},
-		"escapes":               {`,"methods":["\"\\\/\b\f\n\r\t\u00e9\ud83d\ude00é"]`, func(t *keystone.Token) bool { return t.Methods[0] == "\"\\/\b\f\n\r\té😀é" }},
-		"numbers":               {`,"x":[0,-0,1,-12.5,1e9,1E-9,0.1e+1]`, func(*keystone.Token) bool { return true }},
-		"white space":           {" ,\r\n\t\"x\" : [ 1 , { } , [ ] ] ", func(*keystone.Token) bool { return true }},
-		"offset":                {`,"issued_at":"2026-01-01T01:00:00+01:00"`, func(t *keystone.Token) bool { return t.IssuedAt.Hour() == 0 }},
-		"federated":             {``, func(*keystone.Token) bool { return true }},
-		"replacement character": {`,"methods":["` + "\ufffd" + `"]`, func(t *keystone.Token) bool { return t.Methods[0] == "\ufffd" }},
+		"unscoped":          {``, func(t *keystone.Token) bool { return t.Project == nil && t.Domain == nil && !t.System }},
+		"domain":            {`,"domain":{"id":"d","name":"D"}`, func(t *keystone.Token) bool { return t.Domain.Name == "D" }},
+		"system":            {`,"system":{"all":true}`, func(t *keystone.Token) bool { return t.System }},
+		"null scope":        {`,"project":null,"domain":null,"catalog":null,"bind":null,"OS-TRUST:trust":null`, func(t *keystone.Token) bool { return t.Project == nil && t.Catalog == nil && t.Trust == nil }},
+		"bound certificate": {`,"oauth2_credential":{"x5t#S256":"x","other":[1]}`, func(t *keystone.Token) bool { return maps.Equal(t.Bind, map[string]string{"x509": "x"}) }},
+		"bound certificate beside kerberos": {`,"oauth2_credential":{"x5t#S256":"x"},"bind":{"kerberos":"alice"}`,
+			func(t *keystone.Token) bool {
+				return maps.Equal(t.Bind, map[string]string{"x509": "x", "kerberos": "alice"})
+			}},
+		"bound certificate in both places": {`,"bind":{"x509":"x"},"oauth2_credential":{"x5t#S256":"x"}`,
+			func(t *keystone.Token) bool { return maps.Equal(t.Bind, map[string]string{"x509": "x"}) }},
+		"empty thumbprint binds": {`,"oauth2_credential":{"x5t#S256":""}`, func(t *keystone.Token) bool { return maps.Equal(t.Bind, map[string]string{"x509": ""}) }},
+		"no thumbprint":          {`,"oauth2_credential":{"x5t#S256":null}`, func(t *keystone.Token) bool { return t.Bind == nil }},
+		"no oauth2 credential":   {`,"oauth2_credential":null`, func(t *keystone.Token) bool { return t.Bind == nil }},
+		"empty catalog":          {`,"catalog":[]`, func(t *keystone.Token) bool { return t.Catalog != nil && len(t.Catalog) == 0 }},
+		"many other members":     {`,"extras":{` + manyMembers(40) + `}`, func(*keystone.Token) bool { return true }},
+		"escapes":                {`,"methods":["\"\\\/\b\f\n\r\t\u00e9\ud83d\ude00é"]`, func(t *keystone.Token) bool { return t.Methods[0] == "\"\\/\b\f\n\r\té😀é" }},
+		"numbers":                {`,"x":[0,-0,1,-12.5,1e9,1E-9,0.1e+1]`, func(*keystone.Token) bool { return true }},
+		"white space":            {" ,\r\n\t\"x\" : [ 1 , { } , [ ] ] ", func(*keystone.Token) bool { return true }},
+		"offset":                 {`,"issued_at":"2026-01-01T01:00:00+01:00"`, func(t *keystone.Token) bool { return t.IssuedAt.Hour() == 0 }},
+		"federated":              {``, func(*keystone.Token) bool { return true }},
+		"replacement character":  {`,"methods":["` + "\ufffd" + `"]`, func(t *keystone.Token) bool { return t.Methods[0] == "\ufffd" }},
 	} {
 		got, err := DecodePayload([]byte(v3With(c.members)))
 		if err != nil || !c.check(got) {
@@ -231,6 +247,7 @@ func FuzzDecodePayload(f *testing.F) {
 	f.Add([]byte(v3Body))
 	f.Add([]byte(v3With(`,"domain":{"id":"d"},"x":[1.5e3,null,true,"\ud83d\ude00"]`)))
 	f.Add([]byte(`{"access":{"token":{"expires":"2037-01-02T03:04:05Z","tenant":{"id":"p"}},"user":{"id":"u"}}}`))
+	f.Add([]byte(v3With(`,"oauth2_credential":{"x5t#S256":"x"},"bind":{"x509":"x","kerberos":"alice"}`)))
 	f.Add([]byte(`{"revoked":[]}`))
 	f.Fuzz(func(t *testing.T, body []byte) {
 		got, err := DecodePayload(body)
@@ -264,7 +281,14 @@ func FuzzDecodePayload(f *testing.F) {
 		if project, ok := tok["project"].(map[string]any); ok != (got.Project != nil) || ok && project["id"] != got.Project.ID {
 			t.Fatalf("project %+v, encoding/json reads %v", got.Project, project)
 		}
-		if bound, _ := tok["bind"].(map[string]any); len(bound) != len(got.Bind) {
+		bound := map[string]any{}
+		if bind, ok := tok["bind"].(map[string]any); ok {
+			bound = bind
+		}
+		if credential, ok := tok["oauth2_credential"].(map[string]any); ok && credential["x5t#S256"] != nil {
+			bound["x509"] = credential["x5t#S256"]
+		}
+		if len(bound) != len(got.Bind) {
 			t.Fatalf("bind %v, encoding/json reads %v", got.Bind, bound)
 		}
 	})

@@ -1,0 +1,108 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"net/http"
+	"strings"
+
+	"authproxy/proxy/peer"
+	"authproxy/proxy/peer/spnego"
+	"authproxy/proxy/reload"
+	"authproxy/validate/bind"
+)
+
+// senders is what finds out who sends a request, for bound tokens.
+type senders struct {
+	identifier *peer.Identifier
+	kerberos   *spnego.Acceptor // nil: no Kerberos here
+	headers    []string         // those that only trusted peers may send, and that go no further
+}
+
+// buildListener reads the files of the TLS listener, if there is one.
+func (p *parts) buildListener() error {
+	s := p.settings
+	switch {
+	case s.tlsCertFile == "" && s.tlsKeyFile == "" && s.tlsClientCAFile == "":
+		return nil
+	case s.tlsCertFile == "":
+		return errors.New("--tls-key-file and --tls-client-ca-file need --tls-cert-file: without a certificate there is no TLS")
+	case s.tlsKeyFile == "":
+		return errors.New("--tls-cert-file needs --tls-key-file")
+	}
+	l := &reload.TLS{CertFile: s.tlsCertFile, KeyFile: s.tlsKeyFile, ClientCAFile: s.tlsClientCAFile}
+	if err := p.watch("listener", l.Files(), l.Load); err != nil {
+		return fmt.Errorf("TLS of --listen: %w", err)
+	}
+	p.listener = l
+	return nil
+}
+
+// buildSenders puts together what the operator gave to find out who sends a request, and says what is missing for the mode.
+func (p *parts) buildSenders(mode bind.Mode) error {
+	s := p.settings
+	fronts, err := peer.ParseFronts(s.trustedPeers, s.trustedPeerNames)
+	if err != nil {
+		return fmt.Errorf("--trusted-peers: %w", err)
+	}
+	realms, err := bind.ParseRealms(s.kerberosRealmMap)
+	if err != nil {
+		return fmt.Errorf("--kerberos-realm-map: %w", err)
+	}
+	trusting := len(s.trustedPeers)+len(s.trustedPeerNames) > 0
+	certificates := s.tlsClientCAFile != ""
+	switch {
+	case len(s.trustedPeerNames) > 0 && !certificates:
+		return errors.New("--trusted-peer-names needs --tls-client-ca-file: names count only in certificates of those CAs")
+	case fronts.UnixSocket && !strings.HasPrefix(s.listen, "unix:"):
+		return fmt.Errorf("--trusted-peers: unix has no effect: --listen %s is no unix socket", s.listen)
+	case s.kerberosKeytab == "" && s.kerberosPrincipal != "":
+		return errors.New("--kerberos-principal needs --kerberos-keytab")
+	case s.kerberosKeytab == "" && !trusting && realms != nil:
+		return errors.New("--kerberos-realm-map needs --kerberos-keytab or --trusted-peers: nobody else brings a principal")
+	case mode.Mechanism() == bind.Kerberos && s.kerberosKeytab == "" && !trusting:
+		return errors.New("enforce_token_bind = kerberos refuses every token here: nothing tells who sends a request; give --kerberos-keytab or --trusted-peers")
+	case mode.Mechanism() == bind.X509 && !certificates:
+		return errors.New("enforce_token_bind = x509 refuses every token here: no client certificates are asked for; give --tls-client-ca-file")
+	case mode == bind.Required && s.kerberosKeytab == "" && !trusting && !certificates:
+		return errors.New("enforce_token_bind = required refuses every token here: nothing tells who sends a request; give --kerberos-keytab, --trusted-peers or --tls-client-ca-file")
+	case s.kerberosKeytab == "" && !trusting && !certificates:
+		return nil
+	}
+
+	built := &senders{identifier: &peer.Identifier{Fronts: fronts, Realms: realms}}
+	if trusting {
+		i := built.identifier
+		if i.UserHeader, err = peer.ParseHeaderName(s.remoteUserHeader); err != nil {
+			return fmt.Errorf("--remote-user-header: %w", err)
+		}
+		if i.TypeHeader, err = peer.ParseHeaderName(s.authTypeHeader); err != nil {
+			return fmt.Errorf("--auth-type-header: %w", err)
+		}
+		if i.UserHeader == i.TypeHeader {
+			return fmt.Errorf("--remote-user-header and --auth-type-header are one header, %s", http.CanonicalHeaderKey(i.UserHeader))
+		}
+		built.headers = []string{i.UserHeader, i.TypeHeader}
+	}
+	if s.kerberosKeytab != "" {
+		if built.kerberos, err = spnego.New(spnego.Options{KeytabFile: s.kerberosKeytab, Principal: s.kerberosPrincipal}); err != nil {
+			return fmt.Errorf("--kerberos-keytab: %w", err)
+		}
+		if err := p.watch("kerberos keytab", []string{s.kerberosKeytab}, built.kerberos.Reload); err != nil {
+			return fmt.Errorf("--kerberos-keytab: %w", err)
+		}
+		built.identifier.Kerberos = built.kerberos
+	}
+	p.senders = built
+	return nil
+}
+
+// watch loads files, and will again whenever they change.
+func (p *parts) watch(what string, files []string, load func() error) error {
+	w := &reload.Watcher{What: what, Files: files, Load: load, Interval: p.settings.reloadInterval, Log: p.log}
+	if err := w.Start(); err != nil {
+		return err
+	}
+	p.watchers = append(p.watchers, w)
+	return nil
+}
