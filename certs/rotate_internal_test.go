@@ -371,3 +371,26 @@ func TestRotationAlone(t *testing.T) {
 	}
 	g.run(StagePrepared, prepare)
 }
+
+// TestRotationFollowsLinks: what a symbolic link points to is replaced, and the link stays.
+func TestRotationFollowsLinks(t *testing.T) {
+	t.Parallel()
+	g := newRig(t)
+	old := g.pair().Leaf
+	for _, path := range []*string{&g.r.CertFile, &g.r.KeyFile} {
+		link := filepath.Join(t.TempDir(), "link.pem")
+		if err := os.Symlink(*path, link); err != nil {
+			t.Fatal(err)
+		}
+		*path = link
+	}
+	g.run(StageIdle, prepare, publish, switchTo, drop)
+	for _, path := range []string{g.r.CertFile, g.r.KeyFile} {
+		if info, err := os.Lstat(path); err != nil || info.Mode().Type() != fs.ModeSymlink {
+			t.Errorf("%s is no link any more: %v, %v", path, info.Mode(), err)
+		}
+	}
+	if g.pair().Leaf.Equal(old) || !slices.Equal(g.files(), idleFiles) {
+		t.Errorf("files %v", g.files())
+	}
+}
