@@ -96,7 +96,7 @@ func (l *load) use(ctx context.Context) {
 			l.accepted.Add(1)
 		case err == nil && got == int(want):
 			l.refused.Add(1)
-		case err == nil && got == http.StatusServiceUnavailable:
+		case err == nil && got == http.StatusServiceUnavailable && want != http.StatusOK:
 			l.undecided.Add(1)
 		default:
 			if l.wrong.Add(1) <= 5 {
