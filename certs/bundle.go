@@ -144,16 +144,20 @@ func (b *Bundle) Signers() []*Signer {
 }
 
 // Contains says whether s, or another Signer for the same certificate, is in the bundle.
-func (b *Bundle) Contains(s *Signer) bool {
+func (b *Bundle) Contains(s *Signer) bool { return b.Find(s) != nil }
+
+// Find returns the Signer in the bundle for the certificate that s is for, nil if there is none. Its chain, and so its validity,
+// may be another than that of s.
+func (b *Bundle) Find(s *Signer) *Signer {
 	if b == nil || s == nil {
-		return false
+		return nil
 	}
 	for _, have := range b.signers {
 		if have == s || have.fingerprint == s.fingerprint {
-			return true
+			return have
 		}
 	}
-	return false
+	return nil
 }
 
 // Verify says which signer signed sd. It tries every signer with the issuer and serial number that sd names: rotated and

@@ -91,8 +91,8 @@ func notPEM(text []byte, what, convertDER string) string {
 	switch {
 	case len(bytes.TrimSpace(text)) == 0:
 		return "empty, wanted " + what + " as PEM"
-	case bytes.Contains(text, []byte("-----BEGIN PKCS7-----")):
-		return "a PKCS#7 bundle, wanted " + what + " as PEM: convert it with openssl pkcs7 -print_certs -in FILE -out NEW"
+	case bytes.Contains(text, []byte(beginPKCS7)), bytes.HasPrefix(text, []byte{0x30}) && isPKCS7(text):
+		return "a PKCS#7 bundle, wanted " + what + " as PEM: convert it with " + convertPKCS7
 	case text[0] == 0x30: // an ASN.1 SEQUENCE
 		return "looks like DER, wanted " + what + " as PEM: convert it with " + convertDER
 	default:

@@ -7,13 +7,15 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"syscall"
 )
 
 // staged is a file that is complete and on disk beside the place where it is to be.
 type staged struct{ temporary, path string }
 
-// stage writes a file beside path, which gets its directory if that is missing.
-func stage(path string, text []byte, mode fs.FileMode) (staged, error) {
+// stage writes a file beside path, which gets its directory if that is missing. With like, the file belongs to whom that one
+// belongs to.
+func stage(path string, text []byte, mode fs.FileMode, like fs.FileInfo) (staged, error) {
 	dir, base := filepath.Split(path)
 	if dir != "" {
 		if err := os.MkdirAll(dir, 0o750); err != nil {
@@ -26,12 +28,28 @@ func stage(path string, text []byte, mode fs.FileMode) (staged, error) {
 		return staged{}, err
 	}
 	_, err = f.Write(text)
+	if like != nil {
+		err = errors.Join(err, giveTo(f, like))
+	}
 	// Chmod, since the umask must not take the certificates from those who read them.
 	if err = errors.Join(err, f.Chmod(mode), f.Sync(), f.Close()); err != nil {
 		os.Remove(s.temporary)
 		return staged{}, fmt.Errorf("writing %s: %w", path, err)
 	}
 	return s, nil
+}
+
+// giveTo makes f belong to the user and group that the file like belongs to, if it does not anyway.
+func giveTo(f *os.File, like fs.FileInfo) error {
+	want, ok := like.Sys().(*syscall.Stat_t)
+	info, err := f.Stat()
+	if err != nil || !ok {
+		return err
+	}
+	if have, ok := info.Sys().(*syscall.Stat_t); ok && have.Uid == want.Uid && have.Gid == want.Gid {
+		return nil
+	}
+	return f.Chown(int(want.Uid), int(want.Gid))
 }
 
 // putInPlace gives staged files their names. Without replace it stops at a file that appeared in the meantime, and takes

@@ -16,7 +16,7 @@ func TestPutInPlaceStopsAtAFileThatAppeared(t *testing.T) {
 		first, second := filepath.Join(dir, "first"), filepath.Join(dir, "second")
 		var files []staged
 		for _, path := range []string{first, second} {
-			f, err := stage(path, []byte("new"), 0o600)
+			f, err := stage(path, []byte("new"), 0o600, nil)
 			if err != nil {
 				t.Fatal(err)
 			}

@@ -1,20 +1,13 @@
 package certs
 
 import (
+	"cmp"
 	"crypto"
-	"crypto/ecdsa"
-	"crypto/elliptic"
-	"crypto/rand"
-	"crypto/rsa"
-	"crypto/sha256"
 	"crypto/x509"
 	"crypto/x509/pkix"
-	"encoding/asn1"
-	"encoding/pem"
 	"errors"
 	"fmt"
 	"io/fs"
-	"math/big"
 	"os"
 	"path/filepath"
 	"strings"
@@ -23,21 +16,10 @@ import (
 
 // Defaults and bounds of Setup; the defaults are those of keystone.conf.
 const (
-	DefaultKeySize   = 2048
 	DefaultValidDays = 3650
 	DefaultSubject   = "/C=US/ST=Unset/L=Unset/O=Unset/CN=www.example.com"
 
-	maxKeySize   = 8192
 	maxValidDays = 36500
-)
-
-// KeyType is the kind of keys that Setup makes.
-type KeyType string
-
-// Kinds of keys. ECDSA is on P-256; OpenStack's own verifiers know it as well as RSA.
-const (
-	KeyRSA   KeyType = "rsa"
-	KeyECDSA KeyType = "ecdsa"
 )
 
 // SetupOptions are the [signing] section of keystone.conf, as far as Setup is concerned.
@@ -73,7 +55,7 @@ func Setup(o SetupOptions) error {
 	paths := []string{o.CAKey, o.CACerts, o.KeyFile, o.CertFile}
 	if !o.Rebuild {
 		if err := refuseExisting(paths); err != nil {
-			return err
+			return fmt.Errorf("%w; use rebuild to replace CA, signing certificate and keys", err)
 		}
 	}
 	texts, err := o.make()
@@ -91,7 +73,7 @@ func Setup(o SetupOptions) error {
 		if path == o.CAKey || path == o.KeyFile {
 			mode = 0o600
 		}
-		f, err := stage(path, texts[i], mode)
+		f, err := stage(path, texts[i], mode, nil)
 		if err != nil {
 			return err
 		}
@@ -102,18 +84,8 @@ func Setup(o SetupOptions) error {
 
 // complete fills in defaults and checks everything that can be checked before any work.
 func (o *SetupOptions) complete() error {
-	if o.KeySize == 0 {
-		o.KeySize = DefaultKeySize
-	}
-	if o.ValidDays == 0 {
-		o.ValidDays = DefaultValidDays
-	}
-	if o.Subject == "" {
-		o.Subject = DefaultSubject
-	}
-	if o.KeyType == "" {
-		o.KeyType = KeyRSA
-	}
+	o.KeyType, o.KeySize = cmp.Or(o.KeyType, KeyRSA), cmp.Or(o.KeySize, DefaultKeySize)
+	o.ValidDays, o.Subject = cmp.Or(o.ValidDays, DefaultValidDays), cmp.Or(o.Subject, DefaultSubject)
 	if o.Now == nil {
 		o.Now = time.Now
 	}
@@ -128,17 +100,22 @@ func (o *SetupOptions) complete() error {
 		}
 		seen[clean] = f.option
 	}
-	switch {
-	case o.KeyType != KeyRSA && o.KeyType != KeyECDSA:
-		return fmt.Errorf("key type %q is not one of rsa, ecdsa", o.KeyType)
-	case o.KeySize < 2048 || o.KeySize > maxKeySize || o.KeySize%8 != 0:
-		return fmt.Errorf("key_size %d is not a multiple of 8 from 2048 to %d", o.KeySize, maxKeySize)
-	case o.ValidDays < 1 || o.ValidDays > maxValidDays:
-		return fmt.Errorf("valid_days %d is not from 1 to %d", o.ValidDays, maxValidDays)
+	if err := checkKeyOptions(o.KeyType, o.KeySize); err != nil {
+		return err
+	}
+	if err := checkValidDays(o.ValidDays); err != nil {
+		return err
 	}
 	_, err := parseSubject(o.Subject)
 	if err != nil {
 		return fmt.Errorf("cert_subject: %w", err)
+	}
+	return nil
+}
+
+func checkValidDays(days int) error {
+	if days < 1 || days > maxValidDays {
+		return fmt.Errorf("valid_days %d is not from 1 to %d", days, maxValidDays)
 	}
 	return nil
 }
@@ -154,7 +131,7 @@ func refuseExisting(paths []string) error {
 		}
 	}
 	if len(existing) > 0 {
-		return fmt.Errorf("%w: %s (nothing was written; use rebuild to replace CA, signing certificate and keys)",
+		return fmt.Errorf("%w: %s (nothing was written)",
 			fs.ErrExist, strings.Join(existing, ", "))
 	}
 	return nil
@@ -170,12 +147,12 @@ func (o *SetupOptions) make() ([][]byte, error) {
 		{Type: attributes["ou"].oid, Value: "Certificate Authority"},
 	})
 	now := o.Now()
-	ca, err := o.template(caName, now)
+	ca, err := newTemplate(caName, now, o.ValidDays)
 	if err != nil {
 		return nil, err
 	}
 	ca.IsCA, ca.KeyUsage = true, x509.KeyUsageCertSign|x509.KeyUsageCRLSign
-	leaf, err := o.template(name, now)
+	leaf, err := newTemplate(name, now, o.ValidDays)
 	if err != nil {
 		return nil, err
 	}
@@ -195,54 +172,15 @@ func (o *SetupOptions) make() ([][]byte, error) {
 	return [][]byte{caKeyPEM, encode([]*x509.Certificate{caCert}), keyPEM, encode([]*x509.Certificate{cert})}, nil
 }
 
-func (o *SetupOptions) template(name pkix.RDNSequence, now time.Time) (*x509.Certificate, error) {
-	subject, err := asn1.Marshal(name)
-	if err != nil {
-		return nil, fmt.Errorf("cert_subject: %w", err)
-	}
-	serial := make([]byte, 16)
-	rand.Read(serial)
-	serial[0] = serial[0]&0x7f | 0x40 // positive, and 127 bits long
-	return &x509.Certificate{
-		RawSubject: subject, SerialNumber: new(big.Int).SetBytes(serial),
-		NotBefore: now.Add(-5 * time.Minute), NotAfter: now.AddDate(0, 0, o.ValidDays),
-		BasicConstraintsValid: true,
-	}, nil
-}
-
 // issue makes a key and a certificate for it, self-signed without an issuer.
 func (o *SetupOptions) issue(template, issuer *x509.Certificate, issuerKey crypto.Signer) (*x509.Certificate, crypto.Signer, []byte, error) {
-	var key crypto.Signer
-	var err error
-	if o.KeyType == KeyECDSA {
-		key, err = ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
-	} else {
-		key, err = rsa.GenerateKey(rand.Reader, o.KeySize)
-	}
+	key, keyPEM, err := newKey(o.KeyType, o.KeySize)
 	if err != nil {
 		return nil, nil, nil, err
 	}
 	if issuer == nil {
 		issuer, issuerKey = template, key
 	}
-	spki, err := x509.MarshalPKIXPublicKey(key.Public())
-	if err != nil {
-		return nil, nil, nil, err
-	}
-	id := sha256.Sum256(spki)
-	template.SubjectKeyId = id[:20]
-	// With an issuer's SubjectKeyId crypto/x509 adds the authority key identifier.
-	der, err := x509.CreateCertificate(rand.Reader, template, issuer, key.Public(), issuerKey)
-	if err != nil {
-		return nil, nil, nil, err
-	}
-	cert, err := x509.ParseCertificate(der)
-	if err != nil {
-		return nil, nil, nil, err
-	}
-	pkcs8, err := x509.MarshalPKCS8PrivateKey(key)
-	if err != nil {
-		return nil, nil, nil, err
-	}
-	return cert, key, pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: pkcs8}), nil
+	cert, err := sign(template, key.Public(), issuer, issuerKey)
+	return cert, key, keyPEM, err
 }

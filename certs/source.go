@@ -12,7 +12,8 @@ type Source interface {
 	Fetch(ctx context.Context) (signing, ca []byte, err error)
 }
 
-// FileSource reads certificates from files of the operator, anew at each fetch. Its CA is one that the operator pinned.
+// FileSource reads certificates from files of the operator, PEM or PKCS#7, anew at each fetch. Its CA is one that the operator
+// pinned.
 type FileSource struct {
 	SigningFile string
 	// CAFile may be empty when the Store has one.
@@ -24,13 +25,13 @@ func (f FileSource) Fetch(ctx context.Context) (signing, ca []byte, err error) {
 	if err := ctx.Err(); err != nil {
 		return nil, nil, err
 	}
-	if signing, err = readFile(f.SigningFile); err != nil {
+	if signing, err = readPEM(f.SigningFile); err != nil {
 		return nil, nil, fmt.Errorf("signing certificates: %w", err)
 	}
 	if f.CAFile == "" {
 		return signing, nil, nil // the Store has one
 	}
-	if ca, err = readFile(f.CAFile); err != nil {
+	if ca, err = readPEM(f.CAFile); err != nil {
 		return nil, nil, fmt.Errorf("CA certificates: %w", err)
 	}
 	return signing, ca, nil

@@ -87,13 +87,8 @@ func vouches(kept, came []*x509.Certificate, p Policy, now time.Time) error {
 // kept once they have proven good for something.
 func (s *Store) authorities(sent []byte, now time.Time) (ca []*x509.Certificate, pinned, newlyKept bool, err error) {
 	if s.CAFile != "" {
-		text, err := readFile(s.CAFile)
-		if err != nil {
+		if ca, _, err = ReadCertificates(s.CAFile); err != nil {
 			return nil, false, false, fmt.Errorf("CA file: %w", err)
-		}
-		ca, err = ParseCertificates(text)
-		if err != nil {
-			return nil, false, false, fmt.Errorf("CA file %s: %w", s.CAFile, err)
 		}
 		return ca, true, false, nil
 	}

@@ -43,10 +43,12 @@ func (v *Validator) bound(verified *Verified, r Request) error {
 
 // standing says whether the signer of a verified token still counts.
 func (v *Validator) standing(verified *Verified, now time.Time) *Error {
-	if !v.o.Signers.Current().Contains(verified.signer) {
+	// Its validity is that of the chain it has now: that of the time when the token was verified may have had another CA.
+	signer := v.o.Signers.Current().Find(verified.signer)
+	if signer == nil {
 		return refuse(UnknownSigner, errors.New("the certificate that signed the token is no longer a signing certificate"))
 	}
-	if !verified.signer.ValidAt(now) {
+	if !signer.ValidAt(now) {
 		return refuse(SignerExpired, nil)
 	}
 	return nil

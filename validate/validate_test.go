@@ -762,3 +762,46 @@ func TestErrorsHoldNoToken(t *testing.T) {
 		}
 	}
 }
+
+// TestCachedTokenUnderNewCA: a CA is renewed with its key while tokens are in the cache. They count by the chain that there is
+// now: neither do they end with the old CA certificate, nor outlive the new one.
+func TestCachedTokenUnderNewCA(t *testing.T) {
+	f := newFixture(t, certstest.ECDSAP256)
+	old := certstest.New(t, certstest.Valid(epoch.Add(-time.Hour), epoch.Add(time.Minute)))
+	renewed := func(until time.Time) *certstest.CA {
+		return certstest.New(t, certstest.WithKey(old.Key), certstest.Valid(epoch.Add(-time.Hour), until))
+	}
+	f.signer = old.Issue(t, certstest.ECDSAP256)
+	bundle := func(ca *certstest.CA) *certs.Bundle {
+		b, err := certs.NewBundle([]*x509.Certificate{f.signer.Cert}, []*x509.Certificate{ca.Cert}, certs.Policy{}, epoch)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return b
+	}
+	f.signers.bundle = bundle(old)
+	v := f.validator()
+	text := f.pki(body("own", ""))
+	ask := func() Reason {
+		_, err := v.Validate(t.Context(), Request{Token: text})
+		return ReasonOf(err)
+	}
+	if got := ask(); got != "" {
+		t.Fatalf("a good token: %s", got)
+	}
+	f.clock.advance(2 * time.Minute)
+	if got := ask(); got != SignerExpired {
+		t.Errorf("after the CA expired: %q", got)
+	}
+	f.signers.bundle = bundle(renewed(epoch.Add(time.Hour)))
+	if got := ask(); got != "" {
+		t.Errorf("under the renewed CA: %q", got)
+	}
+	f.signers.bundle = bundle(renewed(epoch.Add(90 * time.Second)))
+	if got := ask(); got != SignerExpired {
+		t.Errorf("under one that has expired: %q", got)
+	}
+	if v.Stats().Hits < 3 {
+		t.Errorf("the token did not come from the cache: %+v", v.Stats())
+	}
+}

@@ -87,7 +87,7 @@ func serve(ctx context.Context, s *app.Settings, metricsAddress string, log *slo
 	registry := prometheus.NewRegistry()
 	registry.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	parts := s.Build(db, app.Options{Log: log, Metrics: registry})
-	if err := s.CheckKeys(parts.Keys, time.Now()); err != nil {
+	if err := s.CheckKeys(parts.Keys); err != nil {
 		return err
 	}
 	if err := parts.Policy.Load(); err != nil {

@@ -21,32 +21,57 @@ func (t tool) pkiSetup(c *cli.Context) error {
 	if err != nil {
 		return err
 	}
-	uid, gid, err := owner(c.String("keystone-user"), c.String("keystone-group"))
-	if err != nil {
-		return err
-	}
 	paths := []string{s.Signing.CertFile, s.Signing.KeyFile, s.Signing.CACerts, s.Signing.CAKey}
-	made, err := missingDirs(paths)
+	give, err := newOwner(c, paths)
 	if err != nil {
 		return err
 	}
 	if err := certs.Setup(certs.SetupOptions{
 		CertFile: s.Signing.CertFile, KeyFile: s.Signing.KeyFile, CACerts: s.Signing.CACerts, CAKey: s.Signing.CAKey,
-		KeySize: s.Signing.KeySize, ValidDays: s.Signing.ValidDays, Subject: s.Signing.CertSubject, Rebuild: c.Bool("rebuild"),
+		KeyType: certs.KeyType(c.String("key-type")), KeySize: keySize(c, s.Signing.KeySize), ValidDays: s.Signing.ValidDays,
+		Subject: s.Signing.CertSubject, Rebuild: c.Bool("rebuild"),
 	}); err != nil {
 		return err
 	}
-	if uid >= 0 || gid >= 0 {
-		for _, path := range append(made, paths...) {
-			if err := os.Lchown(path, uid, gid); err != nil {
-				return fmt.Errorf("giving the files to the server's user: %w", err)
-			}
-		}
+	if err := give(); err != nil {
+		return err
 	}
 	for _, path := range paths {
 		fmt.Fprintln(t.stdout, "made", path)
 	}
 	return nil
+}
+
+// ownerFlags say whom new files are to belong to.
+func ownerFlags() []cli.Flag {
+	return []cli.Flag{
+		&cli.StringFlag{Name: "keystone-user", Usage: "`USER` that the files are to belong to"},
+		&cli.StringFlag{Name: "keystone-group", Usage: "`GROUP` that the files are to belong to"},
+	}
+}
+
+// newOwner returns what gives files that are yet to be made, and the directories to be made for them, to the user and group of
+// the flags. Wrong names are noticed before anything is made.
+func newOwner(c *cli.Context, paths []string) (give func() error, err error) {
+	uid, gid, err := owner(c.String("keystone-user"), c.String("keystone-group"))
+	if err != nil {
+		return nil, err
+	}
+	made, err := missingDirs(paths)
+	if err != nil {
+		return nil, err
+	}
+	return func() error {
+		if uid < 0 && gid < 0 {
+			return nil
+		}
+		for _, path := range append(made, paths...) {
+			if err := os.Lchown(path, uid, gid); err != nil {
+				return fmt.Errorf("giving the files to the server's user: %w", err)
+			}
+		}
+		return nil
+	}, nil
 }
 
 // owner looks up the ids of a user and a group; -1 stands for one that is not named.

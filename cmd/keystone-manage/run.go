@@ -6,10 +6,12 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"slices"
 	"time"
 
 	"github.com/urfave/cli/v2"
 
+	"authproxy/certs"
 	"authproxy/keystone/server/app"
 	"authproxy/keystone/server/bootstrap"
 	"authproxy/keystone/server/store/sql"
@@ -35,11 +37,14 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) error {
 				Flags:  []cli.Flag{&cli.StringFlag{Name: "extension", Usage: "accepted and ignored: the tables of extensions are always made"}},
 				Action: t.dbSync},
 			{Name: "db_version", Usage: "print the version of the database's tables", ArgsUsage: " ", Action: t.dbVersion},
-			{Name: "pki_setup", Usage: "make a CA and a certificate that signs tokens", ArgsUsage: " ", Flags: []cli.Flag{
-				&cli.StringFlag{Name: "keystone-user", Usage: "`USER` that the files are to belong to"},
-				&cli.StringFlag{Name: "keystone-group", Usage: "`GROUP` that the files are to belong to"},
+			{Name: "pki_setup", Usage: "make a CA and a certificate that signs tokens", ArgsUsage: " ", Flags: slices.Concat(ownerFlags(), keyFlags(certs.KeyRSA), []cli.Flag{
 				&cli.BoolFlag{Name: "rebuild", Usage: "replace files that are there: whoever trusts the old CA has to fetch the new one"},
-			}, Action: t.pkiSetup},
+			}), Action: t.pkiSetup},
+			{Name: "csr", Usage: "make a key and the request that an external CA makes a signing certificate of", ArgsUsage: " ", Flags: slices.Concat(ownerFlags(), keyFlags(certs.KeyRSA), []cli.Flag{
+				&cli.StringFlag{Name: "key", Usage: "`FILE` for the key, instead of [signing] keyfile"},
+				&cli.StringFlag{Name: "out", Usage: "`FILE` for the request, instead of req.pem beside [signing] certfile"},
+			}), Action: t.request},
+			t.rotateCommand(),
 			{Name: "policy_check", Usage: "say why a caller may or may not do an action", ArgsUsage: "ACTION",
 				Description: "Goes through the rule of an action, like identity:update_user, with a caller and a target, prints what each check\n" +
 					"comes to, and exits with 1 where the answer is no. Of the target it knows what --target says.",

@@ -322,8 +322,7 @@ func TestRollOver(t *testing.T) {
 		t.Errorf("%d certificates, want 1", n)
 	}
 	// The new certificate stands behind the old one, whose key still signs; then the key changes.
-	ca := certstest.New(t)
-	next := ca.Issue(t, certstest.ECDSAP256)
+	next := c.ca.Issue(t, certstest.ECDSAP256)
 	oldPEM, err := os.ReadFile(c.path("signing_cert.pem"))
 	if err != nil {
 		t.Fatal(err)

@@ -12,9 +12,8 @@ import (
 // certificateRoutes give verifiers what they check signatures with: OS-SIMPLE-CERT of v3 and its twin in v2.0. They ask for no
 // token. The files are read each time, so that verifiers see a new certificate as soon as it is put in place.
 func (s *Server) certificateRoutes(r routes) {
-	authority := func() ([]byte, error) { return tokens.ReadCertificates(s.CAFile) }
 	for path, read := range map[string]func() ([]byte, error){
-		"/v3/OS-SIMPLE-CERT/ca":           authority,
+		"/v3/OS-SIMPLE-CERT/ca":           s.Tokens.Keys.Authorities,
 		"/v3/OS-SIMPLE-CERT/certificates": s.Tokens.Keys.Certificates,
 	} {
 		r.on("GET HEAD", path, func(c *call) error {
@@ -27,7 +26,7 @@ func (s *Server) certificateRoutes(r routes) {
 		})
 	}
 	for path, read := range map[string]func() ([]byte, error){
-		"/v2.0/certificates/ca":      authority,
+		"/v2.0/certificates/ca":      s.Tokens.Keys.Authorities,
 		"/v2.0/certificates/signing": s.Tokens.Keys.Certificates,
 	} {
 		r.on("GET HEAD", path, func(c *call) error {

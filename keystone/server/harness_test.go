@@ -42,6 +42,7 @@ type cloud struct {
 	metrics       *prometheus.Registry
 	log           *lockedBuffer
 	clock         *clock
+	ca            *certstest.CA // nil with provider uuid
 }
 
 // clock is a time that tests move.
@@ -94,9 +95,9 @@ func newCloud(t *testing.T, provider string, lines ...string) *cloud {
 		t.Fatal(err)
 	}
 	if provider != "uuid" {
-		ca := certstest.New(t)
-		signer := ca.Issue(t, certstest.RSA)
-		c.write("ca.pem", string(ca.CertPEM()))
+		c.ca = certstest.New(t)
+		signer := c.ca.Issue(t, certstest.RSA)
+		c.write("ca.pem", string(c.ca.CertPEM()))
 		c.write("signing_cert.pem", "Certificate:\n    as openssl -text prints it\n"+string(signer.CertPEM))
 		c.write("signing_key.pem", string(signer.KeyPEM))
 	}

@@ -142,7 +142,7 @@ func TestRevocationListNewKey(t *testing.T) {
 	admin := c.adminToken()
 	first := c.do("GET", listPath, admin, nil)
 	before := c.document(first)
-	signer := certstest.New(t).Issue(t, certstest.ECDSAP256)
+	signer := c.ca.Issue(t, certstest.ECDSAP256)
 	c.write("signing_cert.pem", string(signer.CertPEM))
 	c.write("signing_key.pem", string(signer.KeyPEM))
 	a := c.do("GET", listPath, admin, nil, "If-None-Match", first.header.Get("ETag"))

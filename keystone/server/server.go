@@ -40,8 +40,6 @@ type Server struct {
 	Tokens     *tokens.Manager
 	Policy     Policy
 
-	// CAFile is the CA certificate that GET /v3/OS-SIMPLE-CERT/ca serves.
-	CAFile string
 	// AdminToken, if set, is a token that may do everything.
 	AdminToken string
 	// RevokeByID is false where the revocation list is switched off ([token] revoke_by_id).

@@ -166,7 +166,7 @@ func (s *Settings) Build(db store.Store, o Options) *Parts {
 		"public_bind_host": s.PublicBindHost, "admin_bind_host": s.AdminBindHost,
 		"public_endpoint": s.PublicEndpoint, "admin_endpoint": s.AdminEndpoint,
 	}}
-	keys := &tokens.KeyPair{CertFile: s.Signing.CertFile, KeyFile: s.Signing.KeyFile, Log: o.Log}
+	keys := &tokens.KeyPair{CertFile: s.Signing.CertFile, KeyFile: s.Signing.KeyFile, CAFile: s.Signing.CACerts, Now: o.Now, Log: o.Log}
 	rules := s.policy(o.Log)
 	return &Parts{Keys: keys, Policy: rules, Server: &server.Server{
 		Identity:   users,
@@ -179,7 +179,6 @@ func (s *Settings) Build(db store.Store, o Options) *Parts {
 			MaxText: s.MaxTokenSize, Watch: watch, Now: o.Now, Log: o.Log,
 		},
 		Policy:     rules,
-		CAFile:     s.Signing.CACerts,
 		AdminToken: s.AdminToken.Reveal(),
 		RevokeByID: s.RevokeByID,
 		MaxBody:    s.MaxRequestBodySize,
@@ -199,19 +198,14 @@ func (s *Settings) form() token.Form {
 }
 
 // CheckKeys says what would keep the server from signing tokens or verifiers from checking them.
-func (s *Settings) CheckKeys(keys *tokens.KeyPair, now time.Time) error {
+func (s *Settings) CheckKeys(keys *tokens.KeyPair) error {
 	if s.form() == token.UUID {
 		return nil
 	}
-	pair, err := keys.Load()
-	if err != nil {
+	if _, err := keys.Load(); err != nil {
 		return fmt.Errorf("[token] provider = %s: %w", s.Provider, err)
 	}
-	if now.After(pair.Leaf.NotAfter) {
-		return fmt.Errorf("[token] provider = %s: signing certificate %s expired on %s: tokens signed with it are worth nothing (renew it, or run keystone-manage pki_setup --rebuild)",
-			s.Provider, s.Signing.CertFile, pair.Leaf.NotAfter.Format(time.DateOnly))
-	}
-	if _, err := tokens.ReadCertificates(s.Signing.CACerts); err != nil {
+	if _, err := keys.Authorities(); err != nil {
 		return fmt.Errorf("[signing] ca_certs: %w (run keystone-manage pki_setup, or name the CA that issued %s)", err, s.Signing.CertFile)
 	}
 	return nil

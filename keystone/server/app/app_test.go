@@ -73,7 +73,7 @@ func TestCheckKeys(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		return s.CheckKeys(s.Build(nil, Options{}).Keys, now)
+		return s.CheckKeys(s.Build(nil, Options{Now: func() time.Time { return now }}).Keys)
 	}
 	now := time.Now()
 	want := func(err error, text string) {
@@ -97,7 +97,7 @@ func TestCheckKeys(t *testing.T) {
 	write("ca", ca.CertPEM())
 	want(check("pki", now), "")
 	want(check("pki", now.Add(48*time.Hour)), "expired on")
-	write("ca", signer.KeyPEM)
+	write("ca", append(ca.CertPEM(), signer.KeyPEM...))
 	want(check("pki", now), "holds a private key")
 }
 
