@@ -54,7 +54,7 @@ func (p *Poller) loadKept(ctx context.Context) {
 	p.accept(st, now)
 	p.log().Info("kept revocation list loaded", "entries", st.snapshot.Len(), "fetched", st.snapshot.fetchedAt, "age_known", known)
 	if p.Metrics != nil {
-		p.Metrics.ListLoaded(st.snapshot.Len(), st.snapshot.index.withoutAuditID)
+		p.Metrics.ListLoaded(st.snapshot.Len(), st.snapshot.nameless)
 	}
 }
 

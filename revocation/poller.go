@@ -237,9 +237,9 @@ func (e *fetchError) Unwrap() error { return e.err }
 
 // accept puts next in force and returns how many entries are gone that should still be there.
 func (p *Poller) accept(next *state, now time.Time) (vanished int) {
-	if old := p.current.Load(); old != nil && old.snapshot.index != next.snapshot.index {
+	if old := p.current.Load(); old != nil && old.sum != next.sum {
 		// The signer's clock may be ahead of ours: what is about to expire may be gone already.
-		vanished = old.snapshot.index.missing(next.snapshot.index, now.Add(5*time.Minute))
+		vanished = old.snapshot.missing(next.snapshot, now.Add(5*time.Minute))
 	}
 	p.current.Store(next)
 	return vanished
@@ -256,7 +256,7 @@ func (p *Poller) succeeded(now time.Time, next *state, vanished int) {
 	case before.failures > 0:
 		p.log().Info("revocation list is up to date again", "failures", before.failures, "entries", s.Len())
 	case before.lastSuccess.IsZero():
-		p.log().Info("revocation list loaded", "entries", s.Len(), "without_audit_id", s.index.withoutAuditID)
+		p.log().Info("revocation list loaded", "entries", s.Len(), "without_audit_id", s.nameless)
 	}
 	if vanished > 0 {
 		p.log().Warn("revocation list has lost entries of tokens that have not expired: was an older list replayed?",
@@ -264,7 +264,7 @@ func (p *Poller) succeeded(now time.Time, next *state, vanished int) {
 	}
 	if p.Metrics != nil {
 		p.Metrics.PollDone(ResultOK)
-		p.Metrics.ListLoaded(s.Len(), s.index.withoutAuditID)
+		p.Metrics.ListLoaded(s.Len(), s.nameless)
 		p.Metrics.EntriesVanished(vanished)
 	}
 }

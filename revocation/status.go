@@ -135,7 +135,7 @@ func (p *Poller) Status() Status {
 	}
 	now := p.now()
 	age, known := p.Age(now)
-	s.Held, s.Entries, s.WithoutAuditID = true, st.snapshot.Len(), st.snapshot.index.withoutAuditID
+	s.Held, s.Entries, s.WithoutAuditID = true, st.snapshot.Len(), st.snapshot.nameless
 	s.Signer = st.signer.Certificate.Subject.String()
 	s.FetchedAt, s.AgeKnown, s.AgeSeconds, s.Fresh = st.snapshot.fetchedAt, known, age.Seconds(), p.Fresh(now)
 	s.FromDisk, s.SignerGone = st.fromDisk, st.disowned.Load()

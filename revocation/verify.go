@@ -27,7 +27,7 @@ func (p *Poller) read(ctx context.Context, signed []byte) (*state, error) {
 	}
 	st := &state{signer: signer, sum: sha256.Sum256(sd.Content)}
 	if old := p.current.Load(); old != nil && old.sum == st.sum && old.usable(p.now()) {
-		st.snapshot, st.built = &Snapshot{index: old.snapshot.index}, old.built
+		st.snapshot, st.built = old.snapshot.of(old.snapshot.layers...), old.built
 		return st, nil
 	}
 	list, err := ParseList(sd.Content)
@@ -35,8 +35,7 @@ func (p *Poller) read(ctx context.Context, signed []byte) (*state, error) {
 		return nil, err
 	}
 	st.built = p.now()
-	index := newIndex(list.Entries, st.built.Add(-or(p.AllowExpiredWindow, DefaultAllowExpiredWindow)))
-	st.snapshot = &Snapshot{index: index}
+	st.snapshot = newSnapshot(list.Entries, st.built.Add(-or(p.AllowExpiredWindow, DefaultAllowExpiredWindow)))
 	return st, nil
 }
 
