@@ -13,8 +13,10 @@ const (
 	firstRetry = time.Second
 	// jitter is the part of a pause that is left to chance, so that a thousand proxies do not ask at the same moment.
 	jitter = 0.2
-	// leastPause is the least time between the beginnings of two questions. Each answer that says "wait applied" and yet came
-	// at once with nothing new doubles it, up to the interval.
+	// firstPause is the least time between the beginnings of two questions that are answered late. Each answer that comes
+	// sooner than leastPause doubles it, up to that while there are revocations all the time, and up to the interval where a
+	// source says "wait applied" and yet answers at once with nothing new.
+	firstPause = 50 * time.Millisecond
 	leastPause = 200 * time.Millisecond
 	// scatter is how long at most the next question follows behind an answer that was waited for: all proxies get it together.
 	scatter = 20 * time.Millisecond
@@ -29,7 +31,8 @@ const (
 // waiting is how the source has taken questions that it may answer late. It belongs to the round.
 type waiting struct {
 	refused bool          // it answered the last one at once, without a word on waiting
-	hasty   int           // answers in a row that came at once, with nothing new, though it said that it waits
+	quick   int           // answers in a row that came sooner than leastPause
+	hasty   int           // answers in a row that came early, with nothing new, though it said that it waits
 	bound   time.Duration // of the wait, where longer ones have failed; 0 for none
 	good    int           // waits in a row
 	failed  int           // waits in a row that ended in an error
@@ -101,7 +104,13 @@ func (p *Poller) answered(have Have, a Answer, u *update, took time.Duration) (p
 	} else {
 		w.hasty++
 	}
-	floor := min(leastPause<<min(w.hasty, 20), max(p.interval(), leastPause))
+	floor := min(firstPause<<min(w.quick, 2), leastPause)
+	if w.quick++; took >= leastPause {
+		w.quick = 0
+	}
+	if w.hasty > 0 {
+		floor = min(leastPause<<min(w.hasty-1, 20), max(p.interval(), leastPause))
+	}
 	return max(floor-took, time.Duration(p.random()*float64(scatter)))
 }
 
@@ -111,7 +120,7 @@ func (p *Poller) gaveUp(have Have) {
 		return
 	}
 	w := &p.waits
-	w.good, w.hasty = 0, 0
+	w.good, w.quick, w.hasty = 0, 0, 0
 	w.skip = 1 << min(w.failed, 6)
 	w.failed++
 	w.bound = max(have.Wait/2, time.Second)
