@@ -1,7 +1,6 @@
 package revocation
 
 import (
-	"bytes"
 	"context"
 	"crypto/rand"
 	"crypto/sha256"
@@ -10,19 +9,24 @@ import (
 	"fmt"
 	"io/fs"
 	"os"
+	"strconv"
+	"strings"
 	"syscall"
 	"time"
 )
 
-// This file keeps the last good list in Poller.Dir. There are two files in it:
+// This file keeps the last good list in Poller.Dir. There are three files in it:
 //
 //	revoked.pem      the signed list as it came; openssl cms -verify reads it, and so does FileSource
-//	revoked.fetched  one line: the SHA-256 of the signed content in hex, a space, and when the fetch began (RFC 3339, UTC)
+//	revoked.deltas   the signed deltas that came since, see journal.go
+//	revoked.fetched  one line: the sum of the list and its deltas in hex (see state.sum), when the last fetch began (RFC 3339,
+//	                 UTC), and the sequence number, between spaces
 //
-// The first is believed for its signature, which is checked again at the next start. The second keeps an old list from
-// looking new after a restart. It is apart from the first because a list is seldom new but each poll makes it younger, and it
-// names the list so that two files which do not belong together, as after a crash between the two writes or when one of them
-// was restored, make a list of unknown age, which is not fresh. The time of modification would not do: a copy is new.
+// The first two are believed for their signatures, which are checked again at the next start. The third keeps an old list from
+// looking new after a restart. It is apart from the others because a list is seldom new but each poll makes it younger, and it
+// names the list so that files which do not belong together, as after a crash between two writes or when one of them
+// was restored, make a list of unknown age, which is not fresh. The time of modification would not do: a copy is new. The
+// sequence number keeps older lists out where the list itself is of no use any more, since its signer has left.
 
 const (
 	listFile    = "revoked.pem"
@@ -31,9 +35,23 @@ const (
 
 // keptList is what the round knows about the files.
 type keptList struct {
-	sum    [sha256.Size]byte // of the content of the list
-	signer [sha256.Size]byte // its certificate's fingerprint
+	sum    [sha256.Size]byte // of the list and the deltas on disk and in pending
+	signer [sha256.Size]byte // fingerprint of the certificate that signed the list
 	at     time.Time         // in fetchedFile; zero if there is none that fits
+	size   int64             // of the list's file
+	journal
+	lost  bool      // the files are not what is in force, and only a whole list can mend that
+	asked time.Time // when a whole list was last asked for because of the disk
+}
+
+// wantsList says that it would be good for the files to have the list as a whole again.
+func (k *keptList) wantsList() bool {
+	return k.lost || k.end > max(k.size, compactLeast)
+}
+
+// holds says that the files have this list.
+func (k *keptList) holds(st *state) bool {
+	return !k.lost && k.sum == st.sum && (len(st.signers) > 1 || k.signer == st.signers[0].Fingerprint())
 }
 
 // loadKept puts the kept list in force if it is good. Whatever is wrong with it is logged: the source is asked next anyway.
@@ -51,10 +69,12 @@ func (p *Poller) loadKept(ctx context.Context) {
 	// A time in the future, as on a machine that starts with its clock at 1970, says nothing about the list's age.
 	known := !p.kept.at.IsZero() && age >= 0
 	st.begin(now, max(age, 0), known)
-	p.accept(st, now)
+	p.swap.Lock()
+	p.current.Store(st)
+	p.swap.Unlock()
 	p.log().Info("kept revocation list loaded", "entries", st.snapshot.Len(), "fetched", st.snapshot.fetchedAt, "age_known", known)
 	if p.Metrics != nil {
-		p.Metrics.ListLoaded(st.snapshot.Len(), st.snapshot.index.withoutAuditID)
+		p.Metrics.ListLoaded(st.snapshot.Len(), st.snapshot.nameless)
 	}
 }
 
@@ -68,58 +88,126 @@ func (p *Poller) readKept(ctx context.Context) (*state, error) {
 	if err != nil {
 		return nil, err
 	}
-	st, err := p.read(ctx, signed)
+	var noted note
+	text, noteErr := d.read(fetchedFile)
+	if noteErr == nil {
+		noted, noteErr = parseNote(text)
+	}
+	st, err := p.readKeptList(ctx, signed)
 	if err != nil {
+		p.floor = noted.sequence
 		return nil, fmt.Errorf("%s: %w", listFile, err)
 	}
-	st.fromDisk = true
-	p.kept = keptList{sum: st.sum, signer: st.signer.Fingerprint()}
-	note, err := d.read(fetchedFile)
-	if err == nil {
-		p.kept.at, err = parseFetched(note, st.sum)
-	}
+	p.kept = keptList{sum: st.sum, signer: st.signers[0].Fingerprint(), size: int64(len(signed))}
+	st, last, err := p.readJournal(ctx, d, st)
 	if err != nil {
-		p.log().Warn("kept revocation list is of unknown age", "error", err)
+		p.diskFailed("kept changes of the revocation list not used, or not all of them", err)
+	}
+	p.kept.at = last
+	if noteErr == nil && noted.sum != st.sum {
+		noteErr = fmt.Errorf("%s belongs to another list", fetchedFile)
+	}
+	if noteErr == nil && noted.at.After(last) {
+		p.kept.at = noted.at
+	}
+	if p.kept.at.IsZero() {
+		p.log().Warn("kept revocation list is of unknown age", "error", noteErr)
 	}
 	return st, nil
 }
 
-// keep writes the list, or just its new fetch time, to Dir. A failure costs no more than the next start without a list.
-func (p *Poller) keep(signed []byte, st *state, fetched time.Time) {
+func (p *Poller) readKeptList(ctx context.Context, signed []byte) (*state, error) {
+	m, err := p.open(ctx, signed)
+	if err != nil {
+		return nil, err
+	}
+	d, err := parseDocument(m.content)
+	if err != nil {
+		return nil, err
+	}
+	if d.delta {
+		return nil, errDelta
+	}
+	u, err := p.replace(nil, d, m, p.now())
+	if err != nil {
+		return nil, err
+	}
+	u.next.fromDisk = true
+	return u.next, nil
+}
+
+// keep writes what has come, or just its new fetch time, to Dir. A failure costs no more than the next start without a list.
+func (p *Poller) keep(u *update, fetched time.Time) {
 	if p.Dir == "" {
 		return
 	}
-	same := p.kept.sum == st.sum && p.kept.signer == st.signer.Fingerprint()
-	if since := fetched.Sub(p.kept.at); same && 0 <= since && since < p.maxStale()/10 {
-		return // what is lost by waiting is that a list looks older than it is
+	var err error
+	switch st := u.next; {
+	case u.kind == aDelta || u.kind == emptyDelta:
+		err = p.keepDelta(u, fetched)
+	case p.kept.holds(st):
+		if since := fetched.Sub(p.kept.at); 0 <= since && since < p.maxStale()/10 {
+			return // what is lost by waiting is that a list looks older than it is
+		}
+		err = p.keepTime(u, fetched)
+	case u.signed != nil:
+		err = p.keepList(u, fetched)
+	default:
+		return // not modified, and not on disk: wait for a whole list
 	}
-	if err := p.write(signed, st, fetched, same); err != nil {
-		p.kept = keptList{} // as far as we know: try again
+	if err != nil {
 		p.diskFailed("revocation list not kept on disk", err)
 		return
 	}
-	p.kept = keptList{sum: st.sum, signer: st.signer.Fingerprint(), at: fetched.Round(0)}
 	p.mu.Lock()
 	p.seen.diskError = nil
 	p.mu.Unlock()
 }
 
-func (p *Poller) write(signed []byte, st *state, fetched time.Time, same bool) error {
+// keepList writes a whole list, which makes the journal void.
+func (p *Poller) keepList(u *update, fetched time.Time) error {
+	p.kept = keptList{lost: true, asked: p.kept.asked} // until all went well: try again
 	d, err := openDir(p.Dir)
 	if err != nil {
 		return err
 	}
 	defer d.root.Close()
-	if same {
-		_, err := d.root.Lstat(listFile)
-		same = err == nil // else somebody removed it
+	if err := d.write(listFile, u.signed); err != nil {
+		return err
 	}
-	if !same {
-		if err := d.write(listFile, signed); err != nil {
+	if err := d.write(fetchedFile, noteOf(u.next, fetched)); err != nil {
+		return err
+	}
+	if err := d.root.Remove(journalFile); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return err
+	}
+	p.kept = keptList{sum: u.next.sum, signer: u.next.signers[0].Fingerprint(), at: fetched.Round(0), size: int64(len(u.signed)), asked: p.kept.asked}
+	return nil
+}
+
+// keepTime notes that the list on disk was in force at a later time.
+func (p *Poller) keepTime(u *update, fetched time.Time) error {
+	d, err := openDir(p.Dir)
+	if err != nil {
+		return err
+	}
+	defer d.root.Close()
+	if _, err := d.root.Lstat(listFile); err != nil { // somebody removed it
+		p.kept.lost = true
+		if u.signed == nil {
 			return err
 		}
+		return p.keepList(u, fetched)
 	}
-	return d.write(fetchedFile, formatFetched(fetched, st.sum))
+	if err := p.writePending(d); err != nil {
+		return err
+	}
+	if err := d.write(fetchedFile, noteOf(u.next, fetched)); err != nil {
+		p.kept.at = time.Time{}
+		return err
+	}
+	p.kept.at = fetched.Round(0)
+	return nil
 }
 
 func (p *Poller) diskFailed(message string, err error) {
@@ -132,20 +220,41 @@ func (p *Poller) diskFailed(message string, err error) {
 	}
 }
 
-func formatFetched(at time.Time, sum [sha256.Size]byte) []byte {
-	return fmt.Appendf(nil, "%x %s\n", sum, at.UTC().Format(time.RFC3339Nano))
+// note is what fetchedFile says.
+type note struct {
+	sum      [sha256.Size]byte
+	at       time.Time
+	sequence uint64
 }
 
-func parseFetched(note []byte, sum [sha256.Size]byte) (time.Time, error) {
-	digest, at, _ := bytes.Cut(bytes.TrimSuffix(note, []byte("\n")), []byte(" "))
-	if string(digest) != hex.EncodeToString(sum[:]) {
-		return time.Time{}, fmt.Errorf("%s belongs to another list", fetchedFile)
+func noteOf(st *state, fetched time.Time) []byte {
+	return note{st.sum, fetched, st.sequence}.text()
+}
+
+func (n note) text() []byte {
+	return fmt.Appendf(nil, "%x %s %d\n", n.sum, n.at.UTC().Format(time.RFC3339Nano), n.sequence)
+}
+
+// parseNote reads a note. An older one has no sequence number.
+func parseNote(text []byte) (note, error) {
+	var n note
+	fields := strings.Split(strings.TrimSuffix(string(text), "\n"), " ")
+	if len(fields) != 2 && len(fields) != 3 || len(fields[0]) != 2*sha256.Size {
+		return note{}, fmt.Errorf("%s: expected a sum, a time and a number", fetchedFile)
 	}
-	t, err := time.Parse(time.RFC3339Nano, string(at))
-	if err != nil {
-		return time.Time{}, fmt.Errorf("%s: %w", fetchedFile, err)
+	if _, err := hex.Decode(n.sum[:], []byte(fields[0])); err != nil {
+		return note{}, fmt.Errorf("%s: %w", fetchedFile, err)
 	}
-	return t, nil
+	var err error
+	if n.at, err = time.Parse(time.RFC3339Nano, fields[1]); err != nil {
+		return note{}, fmt.Errorf("%s: %w", fetchedFile, err)
+	}
+	if len(fields) == 3 {
+		if n.sequence, err = strconv.ParseUint(fields[2], 10, 63); err != nil {
+			return note{}, fmt.Errorf("%s: %w", fetchedFile, err)
+		}
+	}
+	return n, nil
 }
 
 // directory is Poller.Dir while it is open. The list in it is signed, but who can write there can put back an older one
@@ -195,6 +304,19 @@ func checkOwn(name string, info fs.FileInfo) error {
 }
 
 func (d directory) read(name string) ([]byte, error) {
+	f, err := d.open(name)
+	if err != nil {
+		return nil, err
+	}
+	defer f.Close()
+	text, err := readBounded(f)
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", name, err)
+	}
+	return text, nil
+}
+
+func (d directory) open(name string) (*os.File, error) {
 	info, err := d.root.Lstat(name)
 	if err != nil {
 		return nil, err
@@ -209,15 +331,11 @@ func (d directory) read(name string) ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
-	defer f.Close()
 	if opened, err := f.Stat(); err != nil || !os.SameFile(info, opened) {
+		f.Close()
 		return nil, fmt.Errorf("%s changed while it was opened", name)
 	}
-	text, err := readBounded(f)
-	if err != nil {
-		return nil, fmt.Errorf("%s: %w", name, err)
-	}
-	return text, nil
+	return f, nil
 }
 
 // write replaces a file: even after a crash there is the old one or the new one, whole.
@@ -242,6 +360,11 @@ func (d directory) write(name string, text []byte) error {
 		}
 		return fmt.Errorf("writing %s: %w", name, err)
 	}
+	return d.sync()
+}
+
+// sync makes new names last.
+func (d directory) sync() error {
 	self, err := d.root.Open(".")
 	if err != nil {
 		return err

@@ -8,8 +8,8 @@ import (
 	"os"
 )
 
-// maxSigned is the largest signed list that is read from a file, in bytes.
-const maxSigned = 64 << 20
+// maxSigned is the largest signed list that is read from a file, in bytes. One of a million entries has 200 MiB.
+const maxSigned = 256 << 20
 
 // FileSource reads a signed list from a file that the operator puts there, anew in each round: for proxies that cannot
 // reach an Identity service. The file is what "openssl cms -sign -nosmimecap -nodetach -nocerts -noattr -outform PEM" makes
@@ -43,7 +43,7 @@ func (f FileSource) FetchRevocationList(ctx context.Context) ([]byte, error) {
 func readBounded(r io.Reader) ([]byte, error) {
 	text, err := io.ReadAll(io.LimitReader(r, maxSigned+1))
 	if err == nil && len(text) > maxSigned {
-		err = errors.New("larger than 64 MiB")
+		err = errors.New("larger than 256 MiB")
 	}
 	return text, err
 }

@@ -3,6 +3,9 @@
 // An Identity service with PKI tokens publishes a signed revocation list (GET /v3/auth/tokens/OS-PKI/revoked). A Poller
 // fetches it again and again, apart from any request, and believes it only if a pinned signing certificate signed it.
 // Requests ask the current Snapshot, which never waits, and the Poller how old it is.
+//
+// The backend of this module numbers its lists, signs what is new since a number as a delta, and answers a question late, when
+// there is something new (a long poll). Any other Keystone's list is fetched whole, again and again.
 package revocation
 
 import (
@@ -20,6 +23,8 @@ var (
 	// ErrNotAList says that a document is the body of a token. Tokens are signed by the same key as the list, so whoever
 	// can stand between us and the Identity service could send one in the list's place and revoke nothing.
 	ErrNotAList = errors.New("not a revocation list: a token stands in its place")
+	// ErrNotADelta says that a document is a whole list, or a token, where only what was added to a list has a place.
+	ErrNotADelta = errors.New("not a delta of a revocation list")
 )
 
 // Entry is one entry of a revocation list. At least one of ID and AuditID is set.
@@ -29,11 +34,20 @@ type Entry = keystone.RevokedToken
 type List struct {
 	Entries []Entry
 	// Issued and NextUpdate say when the list was made and when its signer means to have made another. Sequence counts
-	// its lists. All three are extensions of the backend in this module; Keystone's lists have none of them, and then
+	// its changes. All three are extensions of the backend in this module; Keystone's lists have none of them, and then
 	// they are zero.
 	Issued     time.Time
 	NextUpdate time.Time
 	Sequence   uint64
+}
+
+// Delta is what was added to the list of sequence From to make that of sequence To. Where both are the same it is empty, and
+// says that there is nothing new.
+type Delta struct {
+	From, To   uint64
+	Added      []Entry
+	Issued     time.Time
+	NextUpdate time.Time
 }
 
 const (
@@ -54,6 +68,47 @@ const (
 // An expires that cannot be read as a time is taken for none, so that the entry never ends: a bad date must not cost the
 // revocation. The strings in the List share one copy of content.
 func ParseList(content []byte) (*List, error) {
+	d, err := parseDocument(content)
+	switch {
+	case err != nil:
+		return nil, err
+	case d.delta:
+		return nil, fmt.Errorf("%w: a delta stands in the list's place", ErrMalformed)
+	}
+	return &d.List, nil
+}
+
+// ParseDelta reads the signed content of a delta, as strictly as ParseList does a list:
+//
+//	{"delta": {"from": 17, "to": 18}, "sequence": 18, "issued": "2037-01-01T00:00:00Z", "next_update": "2037-01-01T00:10:00Z",
+//	 "added": [{"id": "<hex hash of the token>", "audit_id": "<22 characters>", "expires": "2037-01-01T01:00:00Z"}]}
+//
+// Errors are ErrMalformed or ErrNotADelta.
+func ParseDelta(content []byte) (*Delta, error) {
+	d, err := parseDocument(content)
+	switch {
+	case errors.Is(err, ErrNotAList):
+		return nil, ErrNotADelta
+	case err != nil:
+		return nil, err
+	case !d.delta:
+		return nil, ErrNotADelta
+	}
+	return d.asDelta(), nil
+}
+
+// document is a list or a delta: what is signed says itself which it is.
+type document struct {
+	List     // of a delta, Entries are those added
+	delta    bool
+	from, to uint64
+}
+
+func (d *document) asDelta() *Delta {
+	return &Delta{From: d.from, To: d.to, Added: d.Entries, Issued: d.Issued, NextUpdate: d.NextUpdate}
+}
+
+func parseDocument(content []byte) (*document, error) {
 	p := listParser{r: jsonReader{s: string(content)}}
 	if err := p.document(); err != nil {
 		if errors.Is(err, ErrNotAList) {
@@ -61,16 +116,16 @@ func ParseList(content []byte) (*List, error) {
 		}
 		return nil, fmt.Errorf("%w: byte %d: %w", ErrMalformed, p.r.i, err)
 	}
-	return &p.list, nil
+	return &p.read, nil
 }
 
 type listParser struct {
 	r    jsonReader
-	list List
+	read document
 }
 
 func (p *listParser) document() error {
-	revoked := false
+	d, revoked, added := &p.read, false, false
 	err := p.r.object(func(name string) (err error) {
 		switch name {
 		case "token", "access":
@@ -78,25 +133,68 @@ func (p *listParser) document() error {
 		case "revoked":
 			revoked = true
 			return p.r.array(p.entry)
+		case "delta":
+			d.delta = true
+			return p.span()
+		case "added":
+			added = true
+			return p.r.array(p.entry)
 		case "issued":
-			p.list.Issued, err = p.timestamp(name)
+			d.Issued, err = p.timestamp(name)
 			return err
 		case "next_update":
-			p.list.NextUpdate, err = p.timestamp(name)
+			d.NextUpdate, err = p.timestamp(name)
 			return err
 		case "sequence":
-			p.list.Sequence, err = p.r.unsigned()
+			d.Sequence, err = p.r.unsigned()
 			return err
 		}
 		return p.r.skip()
 	})
+	switch {
+	case err != nil:
+		return err
+	case revoked && (d.delta || added):
+		return errors.New("both a list and a delta")
+	case d.delta || added:
+		err = p.checkDelta(added)
+	case !revoked:
+		err = errors.New(`no "revoked" array`)
+	}
 	if err != nil {
 		return err
 	}
-	if !revoked {
-		return errors.New(`no "revoked" array`)
-	}
 	return p.r.end()
+}
+
+// span reads {"from": 17, "to": 18}.
+func (p *listParser) span() error {
+	return p.r.object(func(name string) (err error) {
+		switch name {
+		case "from":
+			p.read.from, err = p.r.unsigned()
+			return err
+		case "to":
+			p.read.to, err = p.r.unsigned()
+			return err
+		}
+		return p.r.skip()
+	})
+}
+
+func (p *listParser) checkDelta(added bool) error {
+	d := &p.read
+	switch {
+	case !d.delta || !added:
+		return errors.New(`a delta has both "delta" and "added"`)
+	case d.from == 0 || d.to < d.from || d.Sequence != d.to:
+		return fmt.Errorf("a delta from %d to %d of sequence %d", d.from, d.to, d.Sequence)
+	case d.from == d.to && len(d.Entries) > 0:
+		return errors.New("a delta with entries but no step")
+	case d.Issued.IsZero() || d.NextUpdate.IsZero():
+		return errors.New(`a delta has both "issued" and "next_update"`)
+	}
+	return nil
 }
 
 func (p *listParser) entry() error {
@@ -120,9 +218,9 @@ func (p *listParser) entry() error {
 		err = errors.New("neither id nor audit_id")
 	}
 	if err != nil {
-		return fmt.Errorf("entry %d: %w", len(p.list.Entries), err)
+		return fmt.Errorf("entry %d: %w", len(p.read.Entries), err)
 	}
-	p.list.Entries = append(p.list.Entries, e)
+	p.read.Entries = append(p.read.Entries, e)
 	return nil
 }
 

@@ -3,22 +3,13 @@ package revocation
 import (
 	"context"
 	"errors"
-	"fmt"
 	"log/slog"
-	"math/rand/v2"
 	"sync"
 	"sync/atomic"
 	"time"
 
 	"authproxy/certs"
 )
-
-// Source is where signed revocation lists come from. keystone/client has the one that asks the Identity service.
-type Source interface {
-	// FetchRevocationList returns a CMS message as PEM: the "signed" member of what the Identity service answers. The error
-	// is certs.ErrNoPKI when this Keystone says that it has no list. The call ends when ctx does.
-	FetchRevocationList(ctx context.Context) (signed []byte, err error)
-}
 
 // Verifier knows whose signature counts on a list. *certs.Store is one.
 type Verifier interface {
@@ -36,10 +27,6 @@ const (
 )
 
 const (
-	// firstRetry is the pause after the first failure. Each further one doubles it, up to the interval.
-	firstRetry = time.Second
-	// jitter is the part of a pause that is left to chance, so that a thousand proxies do not ask at the same moment.
-	jitter = 0.2
 	// grace is how long a source may take to notice that its time is over.
 	grace = time.Second
 	// rebuildAfter is how often entries whose time has passed are dropped from a list that stays the same.
@@ -48,9 +35,10 @@ const (
 
 // Poller keeps a revocation list up to date. It starts nothing by itself: call Load, then Run.
 //
-// A list takes effect when it was fetched whole, a pinned signer signed it and it is well-formed. If any of that fails, the
-// list before it stays and grows old, and Status and Metrics say why. Source and Verifier must be set; for the rest zero
-// values mean the defaults. The fields must not change once a method was called.
+// A list takes effect when it was fetched whole, a pinned signer signed it, it is well-formed, and by its sequence number it is
+// not older than the one in force; a delta when it continues the list in force, too. If any of that fails, the list before it
+// stays and grows old, and Status and Metrics say why. Source and Verifier must be set; for the rest zero values mean the
+// defaults. The fields must not change once a method was called.
 type Poller struct {
 	Source   Source
 	Verifier Verifier
@@ -58,6 +46,9 @@ type Poller struct {
 	// Interval is the pause between two fetches (revocation_cache_time); up to a fifth less, at random. After a failure the
 	// pauses begin at a second and double up to the interval, so an Identity service that is back is noticed within one.
 	Interval time.Duration
+	// LongPoll is how long a ConditionalSource may hold an answer back while it has nothing new, at most a third of MaxStale;
+	// 0 for not at all. While the source does so, Run asks again as soon as it has an answer, whatever the interval.
+	LongPoll time.Duration
 	// MaxStale is the greatest age of a list that Fresh calls fresh.
 	MaxStale time.Duration
 	// Timeout bounds one fetch, and one wait for newer signing certificates.
@@ -72,17 +63,30 @@ type Poller struct {
 	// and be writable by nobody else. See disk.go for what is in it.
 	Dir string
 
-	Log     *slog.Logger
-	Now     func() time.Time
-	Rand    func() float64 // in [0, 1)
-	Metrics Metrics
+	Log *slog.Logger
+	Now func() time.Time
+	// Monotonic is a clock that nobody can set, to tell when the one behind Now was. With neither it is the machine's; with
+	// just a Now there is no telling.
+	Monotonic func() time.Duration
+	Rand      func() float64 // in [0, 1)
+	Metrics   Metrics
 
 	current atomic.Pointer[state]
+	swap    sync.Mutex // held while current changes
+	fixed   int        // how many layers of it are being folded; under swap
+	folds   sync.WaitGroup
 
-	once     sync.Once
-	round    chan struct{}  // holds a token while a round is going on
-	kept     keptList       // belongs to the round, as does the next
+	once    sync.Once
+	started time.Time
+	clocks  clocks
+	round   chan struct{} // holds a token while a round is going on
+
+	// The rest up to mu belongs to the round.
+	kept     keptList
+	floor    uint64         // sequence number of a list on disk that could not be used
 	fetching <-chan fetched // a fetch that has not returned
+	whole    bool           // the next question is for the whole list
+	waits    waiting
 
 	mu   sync.Mutex
 	seen progress
@@ -99,6 +103,11 @@ type progress struct {
 	stale       bool // said so
 	vanished    int
 	diskError   error
+	longPoll    bool          // the source waits
+	soon        time.Duration // pause before the next question; negative for the usual one
+	lists       uint64
+	deltas      uint64
+	unmodified  uint64
 }
 
 // Current returns the list in force, nil before there is one. It never waits.
@@ -119,7 +128,7 @@ func (p *Poller) Load(ctx context.Context) error {
 	if p.Dir != "" && p.current.Load() == nil {
 		p.loadKept(ctx)
 	}
-	if err := p.poll(ctx); err != nil && (ctx.Err() != nil || p.current.Load() == nil) {
+	if err := p.poll(ctx, false); err != nil && (ctx.Err() != nil || p.current.Load() == nil) {
 		return err
 	}
 	return nil
@@ -127,6 +136,7 @@ func (p *Poller) Load(ctx context.Context) error {
 
 // Run polls until ctx ends, and then returns nil. Without a Load before it, it begins with one.
 func (p *Poller) Run(ctx context.Context) error {
+	defer p.folds.Wait()
 	if p.progress().lastAttempt.IsZero() {
 		_ = p.Load(ctx) // its error is logged and in Status, and tried again like any other
 	}
@@ -137,22 +147,28 @@ func (p *Poller) Run(ctx context.Context) error {
 			timer.Stop()
 			return nil
 		case <-timer.C:
-			_ = p.Poll(ctx)
+			_ = p.inTurn(ctx, true)
 		}
 	}
 }
 
-// Poll does one round: fetch, verify, parse, swap, keep. Rounds never overlap; a call during another one waits its turn.
-func (p *Poller) Poll(ctx context.Context) error {
+// Poll does one round: fetch, verify, parse, swap, keep. It does not let the source wait. Rounds never overlap; a call during
+// another one waits its turn.
+func (p *Poller) Poll(ctx context.Context) error { return p.inTurn(ctx, false) }
+
+func (p *Poller) inTurn(ctx context.Context, patient bool) error {
 	if err := p.begin(ctx); err != nil {
 		return err
 	}
 	defer p.end()
-	return p.poll(ctx)
+	return p.poll(ctx, patient)
 }
 
 func (p *Poller) begin(ctx context.Context) error {
-	p.once.Do(func() { p.round = make(chan struct{}, 1) })
+	p.once.Do(func() {
+		p.started = time.Now()
+		p.round = make(chan struct{}, 1)
+	})
 	select {
 	case p.round <- struct{}{}:
 		return nil
@@ -163,100 +179,72 @@ func (p *Poller) begin(ctx context.Context) error {
 
 func (p *Poller) end() { <-p.round }
 
-func (p *Poller) poll(ctx context.Context) error {
+func (p *Poller) poll(ctx context.Context, patient bool) error {
+	p.checkClock()
 	started := p.now()
-	signed, err := p.fetch(ctx)
-	var next *state
-	if err == nil {
-		next, err = p.read(ctx, signed)
+	have := p.have(started, patient)
+	answer, u, err := p.ask(ctx, have)
+	var unanswered *fetchError
+	if err != nil && ctx.Err() == nil && have != (Have{}) && !errors.As(err, &unanswered) {
+		// Whatever is wrong with what is said to be new, the whole list may be good.
+		level := slog.LevelWarn
+		if errors.Is(err, errGap) {
+			level = slog.LevelInfo // as after the backend was restored or has forgotten old changes
+		}
+		p.log().Log(ctx, level, "revocation changes not used, asking for the whole list", "error", err)
+		started, have = p.now(), Have{}
+		answer, u, err = p.ask(ctx, have)
 	}
+	p.checkClock()
 	if ctx.Err() != nil {
 		return ctx.Err() // we are stopping: that says nothing about the list
 	}
 	if err != nil {
+		p.gaveUp(have)
+		p.whole = !errors.As(err, &unanswered)
 		p.failed(ctx, started, err)
 		return err
 	}
+	p.whole = false
 	// The list may have been made at any time after the fetch began.
-	next.begin(started, 0, true)
-	vanished := p.accept(next, started)
-	p.succeeded(started, next, vanished)
-	p.keep(signed, next, started)
+	vanished := p.accept(u, started)
+	soon := p.answered(have, answer, u, max(p.now().Sub(started), 0))
+	p.succeeded(started, u, vanished, soon)
+	p.keep(u, started)
+	p.foldLater(ctx)
 	return nil
 }
 
-// fetch asks the source, and gives up on one that does not come back (a file on a dead network drive): Status has to say so.
-// There is no second fetch before the first one has returned.
-func (p *Poller) fetch(ctx context.Context) ([]byte, error) {
-	timeout := or(p.Timeout, DefaultTimeout)
-	ctx, cancel := context.WithTimeout(ctx, timeout)
-	defer cancel()
-	if p.fetching != nil {
-		select {
-		case <-p.fetching: // too late to be of use
-		case <-ctx.Done():
-			return nil, &fetchError{errors.New("an earlier fetch has not returned")}
-		}
+func (p *Poller) ask(ctx context.Context, have Have) (Answer, *update, error) {
+	answer, err := p.fetch(ctx, have)
+	if err != nil {
+		return answer, nil, err
 	}
-	result := make(chan fetched, 1)
-	go func() {
-		signed, err := p.Source.FetchRevocationList(ctx)
-		result <- fetched{signed, err}
-	}()
-	p.fetching = result
-	var f fetched
-	select {
-	case f = <-result:
-	case <-ctx.Done():
-		select {
-		case f = <-result: // as a Source should
-		case <-time.After(grace):
-			return nil, &fetchError{fmt.Errorf("no answer within %v, and the source did not stop", timeout)}
-		}
-	}
-	p.fetching = nil
-	if f.err != nil && ctx.Err() != nil {
-		f.err = fmt.Errorf("no answer within %v: %w", timeout, f.err)
-	}
-	if f.err != nil {
-		return nil, &fetchError{f.err}
-	}
-	return f.signed, nil
+	u, err := p.read(ctx, answer, have)
+	return answer, u, err
 }
 
-type fetched struct {
-	signed []byte
-	err    error
-}
-
-// fetchError tells what went wrong at the source from what is wrong with a list.
-type fetchError struct{ err error }
-
-func (e *fetchError) Error() string { return "fetching the revocation list: " + e.err.Error() }
-func (e *fetchError) Unwrap() error { return e.err }
-
-// accept puts next in force and returns how many entries are gone that should still be there.
-func (p *Poller) accept(next *state, now time.Time) (vanished int) {
-	if old := p.current.Load(); old != nil && old.snapshot.index != next.snapshot.index {
-		// The signer's clock may be ahead of ours: what is about to expire may be gone already.
-		vanished = old.snapshot.index.missing(next.snapshot.index, now.Add(5*time.Minute))
-	}
-	p.current.Store(next)
-	return vanished
-}
-
-func (p *Poller) succeeded(now time.Time, next *state, vanished int) {
-	s := next.snapshot
+func (p *Poller) succeeded(now time.Time, u *update, vanished int, soon time.Duration) {
+	s := p.Current()
 	p.mu.Lock()
 	before := p.seen
-	p.seen = progress{lastAttempt: now, lastSuccess: now, lastResult: ResultOK, vanished: vanished, diskError: before.diskError}
+	p.seen = progress{lastAttempt: now, lastSuccess: now, lastResult: ResultOK, vanished: vanished, diskError: before.diskError,
+		longPoll: p.waits.good > 0, soon: soon, lists: before.lists, deltas: before.deltas, unmodified: before.unmodified}
+	switch u.kind {
+	case aDelta, emptyDelta:
+		p.seen.deltas++
+	case notModified:
+		p.seen.unmodified++
+	default:
+		p.seen.lists++
+	}
 	p.mu.Unlock()
 
 	switch {
 	case before.failures > 0:
 		p.log().Info("revocation list is up to date again", "failures", before.failures, "entries", s.Len())
 	case before.lastSuccess.IsZero():
-		p.log().Info("revocation list loaded", "entries", s.Len(), "without_audit_id", s.index.withoutAuditID)
+		p.log().Info("revocation list loaded", "entries", s.Len(), "without_audit_id", s.nameless)
 	}
 	if vanished > 0 {
 		p.log().Warn("revocation list has lost entries of tokens that have not expired: was an older list replayed?",
@@ -264,16 +252,18 @@ func (p *Poller) succeeded(now time.Time, next *state, vanished int) {
 	}
 	if p.Metrics != nil {
 		p.Metrics.PollDone(ResultOK)
-		p.Metrics.ListLoaded(s.Len(), s.index.withoutAuditID)
+		p.Metrics.ListLoaded(s.Len(), s.nameless)
 		p.Metrics.EntriesVanished(vanished)
 	}
 }
 
 func (p *Poller) failed(ctx context.Context, now time.Time, err error) {
+	p.swap.Lock()
 	held := p.current.Load()
 	if held != nil {
-		held.setDisowned(!p.Verifier.Current().Contains(held.signer))
+		held.disowned.Store(!held.owned(p.Verifier.Current()))
 	}
+	p.swap.Unlock()
 	fresh := p.Fresh(p.now()) // also notes the age, should the clock be set back
 	result := resultOf(err)
 	p.mu.Lock()
@@ -284,6 +274,7 @@ func (p *Poller) failed(ctx context.Context, now time.Time, err error) {
 	p.seen.noPKI = result == ResultNoPKI
 	p.seen.failures++
 	p.seen.stale = held != nil && !fresh
+	p.seen.longPoll = false
 	after := p.seen
 	p.mu.Unlock()
 
@@ -302,23 +293,6 @@ func (p *Poller) failed(ctx context.Context, now time.Time, err error) {
 	if p.Metrics != nil {
 		p.Metrics.PollDone(result)
 	}
-}
-
-// pause is how long to wait for the next round.
-func (p *Poller) pause() time.Duration {
-	pause := or(p.Interval, DefaultInterval)
-	seen := p.progress()
-	switch {
-	case seen.noPKI && p.current.Load() == nil:
-		pause = or(p.NoPKIInterval, DefaultNoPKIInterval)
-	case seen.failures > 0:
-		pause = min(pause, firstRetry<<min(seen.failures-1, 20))
-	}
-	random := rand.Float64
-	if p.Rand != nil {
-		random = p.Rand
-	}
-	return pause - time.Duration(jitter*random()*float64(pause))
 }
 
 func (p *Poller) progress() progress {

@@ -45,12 +45,17 @@ const (
 	ResultSignerExpired     Result = "signer_expired"
 	ResultAlgorithm         Result = "algorithm"
 	ResultSignerUnavailable Result = "signer_unavailable" // newer signing certificates could not be had
+	ResultReplayed          Result = "replayed"           // an older list, or one without a number after those that had one
+	ResultFuture            Result = "future"             // a list that was issued later than now
+	ResultDeltaGap          Result = "delta_gap"          // a delta that does not continue the list, and no list after it
+	ResultDeltaForList      Result = "delta_for_list"     // a delta in place of the whole list
 )
 
 // Results returns all of them.
 func Results() []Result {
 	return []Result{ResultOK, ResultNoPKI, ResultUnavailable, ResultMalformed, ResultNotAList, ResultUnknownSigner,
-		ResultBadSignature, ResultSignerExpired, ResultAlgorithm, ResultSignerUnavailable}
+		ResultBadSignature, ResultSignerExpired, ResultAlgorithm, ResultSignerUnavailable,
+		ResultReplayed, ResultFuture, ResultDeltaGap, ResultDeltaForList}
 }
 
 func resultOf(err error) Result {
@@ -62,6 +67,14 @@ func resultOf(err error) Result {
 		return ResultUnavailable
 	case errors.Is(err, ErrNotAList):
 		return ResultNotAList
+	case errors.Is(err, errReplayed):
+		return ResultReplayed
+	case errors.Is(err, errFuture):
+		return ResultFuture
+	case errors.Is(err, errGap):
+		return ResultDeltaGap
+	case errors.Is(err, errDelta):
+		return ResultDeltaForList
 	case errors.Is(err, certs.ErrUnavailable):
 		return ResultSignerUnavailable
 	case errors.Is(err, certs.ErrUnknownSigner):
@@ -99,8 +112,16 @@ type Status struct {
 	Fresh          bool      `json:"fresh"`
 	// FromDisk says that the list is the one that was kept, and no newer one came since the start.
 	FromDisk bool `json:"from_disk"`
-	// SignerGone says that the certificate that signed the list is not pinned any more.
+	// SignerGone says that a certificate that signed the list, or a delta since, is not pinned any more.
 	SignerGone bool `json:"signer_gone"`
+	// Sequence, Issued and NextUpdate are the signer's words; absent where he does not number his lists. Overdue says that
+	// next_update has passed.
+	Sequence   uint64    `json:"sequence,omitempty"`
+	Issued     time.Time `json:"issued,omitzero"`
+	NextUpdate time.Time `json:"next_update,omitzero"`
+	Overdue    bool      `json:"overdue"`
+	// Layers is in how many pieces the list is searched.
+	Layers int `json:"layers"`
 
 	// NoPKI says that the last answer of the source was that it has no list.
 	NoPKI       bool      `json:"no_pki"`
@@ -114,6 +135,18 @@ type Status struct {
 	Vanished int `json:"vanished"`
 	// DiskError says why the list that was kept is not used, or why the present one could not be kept.
 	DiskError string `json:"disk_error,omitempty"`
+
+	// LongPoll says that the source holds its answers back until there is something new.
+	LongPoll bool `json:"long_poll"`
+	// Lists, Deltas and NotModified count answers.
+	Lists       uint64 `json:"lists"`
+	Deltas      uint64 `json:"deltas"`
+	NotModified uint64 `json:"not_modified"`
+	// ClockJumps is how often the wall clock has left the monotonic one, LastClockJump how far in seconds it went the last
+	// time (negative: back), and LastClockJumpAt when that was noticed.
+	ClockJumps      int       `json:"clock_jumps"`
+	LastClockJump   float64   `json:"last_clock_jump_seconds,omitempty"`
+	LastClockJumpAt time.Time `json:"last_clock_jump_at,omitzero"`
 }
 
 // Status tells how things stand.
@@ -122,7 +155,10 @@ func (p *Poller) Status() Status {
 	s := Status{
 		NoPKI: seen.noPKI, LastAttempt: seen.lastAttempt, LastSuccess: seen.lastSuccess,
 		LastResult: seen.lastResult, Failures: seen.failures, Vanished: seen.vanished,
+		LongPoll: seen.longPoll, Lists: seen.lists, Deltas: seen.deltas, NotModified: seen.unmodified,
 	}
+	jumps := p.clocks.seen()
+	s.ClockJumps, s.LastClockJump, s.LastClockJumpAt = jumps.n, jumps.last.Seconds(), jumps.at
 	if seen.lastError != nil {
 		s.LastError = seen.lastError.Error()
 	}
@@ -135,9 +171,11 @@ func (p *Poller) Status() Status {
 	}
 	now := p.now()
 	age, known := p.Age(now)
-	s.Held, s.Entries, s.WithoutAuditID = true, st.snapshot.Len(), st.snapshot.index.withoutAuditID
-	s.Signer = st.signer.Certificate.Subject.String()
+	s.Held, s.Entries, s.WithoutAuditID = true, st.snapshot.Len(), st.snapshot.nameless
+	s.Signer = st.signer().Certificate.Subject.String()
 	s.FetchedAt, s.AgeKnown, s.AgeSeconds, s.Fresh = st.snapshot.fetchedAt, known, age.Seconds(), p.Fresh(now)
 	s.FromDisk, s.SignerGone = st.fromDisk, st.disowned.Load()
+	s.Sequence, s.Issued, s.NextUpdate, s.Overdue = st.sequence, st.issued, st.nextUpdate, st.overdue(now)
+	s.Layers = len(st.snapshot.layers)
 	return s
 }

@@ -185,6 +185,7 @@ func newList(c *config.AuthToken, identity *client.Client, signers *certs.Store,
 	p := &revocation.Poller{
 		Verifier: signers,
 		Interval: c.RevocationCacheTime,
+		LongPoll: c.RevocationLongPoll,
 		MaxStale: c.RevocationMaxStale,
 		Dir:      c.SigningDir,
 		Log:      log,

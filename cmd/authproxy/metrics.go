@@ -84,6 +84,12 @@ var (
 	signerDaysDesc = describe("signer_days_left", "Days until the first and the last of the valid signing certificates ends.", "which")
 	listAgeDesc    = describe("revocation_list_age_seconds", "Age of the revocation list in force; absent without one.")
 	listFreshDesc  = describe("revocation_list_fresh", "1 if the revocation list is young enough to be relied on.")
+	sequenceDesc   = describe("revocation_list_sequence", "Sequence number of the revocation list; absent where the Identity service does not number it.")
+	nextUpdateDesc = describe("revocation_list_next_update_timestamp_seconds", "When the signer of the revocation list promised the next one; absent where he does not.")
+	longPollDesc   = describe("revocation_long_poll", "1 while the Identity service holds its answer back until a token is revoked.")
+	answersDesc    = describe("revocation_answers_total", "Good answers about the revocation list by what they were.", "kind")
+	keptDesc       = describe("revocation_list_kept", "1 unless the revocation list could not be read from or written to signing_dir.")
+	jumpsDesc      = describe("clock_jumps_total", "Jumps of the wall clock.")
 	lookupsDesc    = describe("token_cache_lookups_total", "Look-ups in the token cache; negative: a token known to be bad.", "result")
 	entriesDesc    = describe("token_cache_entries", "Tokens in the cache.")
 	bytesDesc      = describe("token_cache_bytes", "Bytes that the tokens in the cache take.")
@@ -97,8 +103,9 @@ var (
 )
 
 func (c *collector) Describe(ch chan<- *prometheus.Desc) {
-	for _, d := range []*prometheus.Desc{readyDesc, signersDesc, signerDaysDesc, listAgeDesc, listFreshDesc, lookupsDesc,
-		entriesDesc, bytesDesc, evictedDesc, onlineDesc, sharedDesc, sharingDesc, deadDesc, filesDesc, tlsDaysDesc} {
+	for _, d := range []*prometheus.Desc{readyDesc, signersDesc, signerDaysDesc, listAgeDesc, listFreshDesc, sequenceDesc,
+		nextUpdateDesc, longPollDesc, answersDesc, keptDesc, jumpsDesc, lookupsDesc, entriesDesc, bytesDesc, evictedDesc, onlineDesc,
+		sharedDesc, sharingDesc, deadDesc, filesDesc, tlsDaysDesc} {
 		ch <- d
 	}
 }
@@ -136,6 +143,18 @@ func (c *collector) Collect(ch chan<- prometheus.Metric) {
 			gauge(listAgeDesc, s.AgeSeconds)
 		}
 		gauge(listFreshDesc, oneIf(s.Fresh))
+		if s.Sequence > 0 {
+			gauge(sequenceDesc, float64(s.Sequence))
+		}
+		if !s.NextUpdate.IsZero() {
+			gauge(nextUpdateDesc, float64(s.NextUpdate.Unix()))
+		}
+		gauge(longPollDesc, oneIf(s.LongPoll))
+		count(answersDesc, s.Lists, "list")
+		count(answersDesc, s.Deltas, "delta")
+		count(answersDesc, s.NotModified, "not_modified")
+		gauge(keptDesc, oneIf(s.DiskError == ""))
+		count(jumpsDesc, uint64(s.ClockJumps))
 	}
 	if p.shared != nil {
 		s := p.shared.Stats()

@@ -1,7 +1,6 @@
 package client
 
 import (
-	"context"
 	"encoding/pem"
 	"fmt"
 	"io"
@@ -16,14 +15,13 @@ import (
 	"time"
 
 	"authproxy/certs"
+	"authproxy/revocation"
 )
 
 // A Client is a source of certificates and of the revocation list.
 var (
-	_ certs.Source = (*Client)(nil)
-	_ interface {
-		FetchRevocationList(context.Context) ([]byte, error)
-	} = (*Client)(nil)
+	_ certs.Source                 = (*Client)(nil)
+	_ revocation.ConditionalSource = (*Client)(nil)
 )
 
 // clock is a clock that tests turn.

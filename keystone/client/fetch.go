@@ -3,7 +3,6 @@ package client
 import (
 	"context"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"net/http"
 	"net/url"
@@ -59,35 +58,6 @@ func (c *Client) certificates(ctx context.Context, url string) (answer, error) {
 // saysNoPKI are the answers of Keystones that have given up PKI: 403 and 410 since Pike, 404 where the route is gone.
 func saysNoPKI(status int) bool {
 	return status == http.StatusForbidden || status == http.StatusNotFound || status == http.StatusGone
-}
-
-// FetchRevocationList gets the signed revocation list, GET /v3/auth/tokens/OS-PKI/revoked, with the own token. It returns the
-// CMS text in PEM, unverified. The error wraps certs.ErrNoPKI at 403, 404 or 410; 403 may also mean that the proxy's user lacks
-// the role that the list needs.
-func (c *Client) FetchRevocationList(ctx context.Context) (signed []byte, err error) {
-	const doing = "fetching the revocation list"
-	a, err := c.sendOwn(ctx, call{doing: doing, method: http.MethodGet, url: c.endpoints.Load().v3 + "/auth/tokens/OS-PKI/revoked",
-		limit: c.options.MaxListSize, timeout: c.options.ListTimeout})
-	switch {
-	case err != nil:
-		return nil, err
-	case a.status == http.StatusForbidden:
-		return nil, fmt.Errorf("%s: %w (it answered 403, which may also mean that the proxy's user lacks the role admin or service)", doing, certs.ErrNoPKI)
-	case saysNoPKI(a.status):
-		return nil, fmt.Errorf("%s: %w (it answered %d)", doing, certs.ErrNoPKI, a.status)
-	case a.status != http.StatusOK:
-		return nil, answered(doing, a.status)
-	}
-	var body struct {
-		Signed string `json:"signed"`
-	}
-	if json.Unmarshal(a.body, &body) != nil {
-		return nil, unavailable(doing, errors.New("the answer is not JSON with a text in its member signed"))
-	}
-	if body.Signed == "" {
-		return nil, unavailable(doing, errors.New("the answer has no member signed"))
-	}
-	return []byte(body.Signed), nil
 }
 
 // Validate asks the service about a token, GET /v3/auth/tokens. body is the JSON of the token ({"token":{…}}). allowExpired

@@ -1,6 +1,7 @@
 package client
 
 import (
+	"encoding/json"
 	"fmt"
 	"net/http"
 	"net/url"
@@ -45,6 +46,26 @@ func FuzzReadLogin(f *testing.F) {
 		if !sendable(own.text) || own.text != text || !own.expires.After(now()) || !own.renewAt.After(now()) || own.renewAt.After(own.expires) ||
 			own.expires.Sub(own.renewAt) > 2*time.Minute {
 			t.Errorf("%q, %s: got %+v", text, body, own)
+		}
+	})
+}
+
+// FuzzSignedMember: the text is what encoding/json reads.
+func FuzzSignedMember(f *testing.F) {
+	for _, body := range []string{`{"signed":"-----BEGIN CMS-----\nMI+\/\n-----END CMS-----\n"}`, `{"signed":"\u002b\\n\""}`, `{"signed":null}`, `{"signed":7}`, `{"signed":"a\\"}`, `{}`} {
+		f.Add([]byte(body))
+	}
+	f.Fuzz(func(t *testing.T, body []byte) {
+		var want struct{ Signed *string }
+		wantErr := json.Unmarshal(body, &want)
+		got, err := signedMember(body)
+		switch {
+		case wantErr != nil || want.Signed == nil || *want.Signed == "":
+			if err == nil {
+				t.Errorf("%s: %q, encoding/json says %v", body, got, wantErr)
+			}
+		case err != nil || string(got) != *want.Signed:
+			t.Errorf("%s: %q, %v, want %q", body, got, err, *want.Signed)
 		}
 	})
 }

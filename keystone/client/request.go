@@ -21,6 +21,7 @@ type call struct {
 	method, url string
 	own         string // X-Auth-Token
 	subject     string // X-Subject-Token
+	header      http.Header
 	body        []byte // JSON
 	limit       int64  // of the answer's body, in bytes
 	timeout     time.Duration
@@ -65,6 +66,9 @@ func (c *Client) once(ctx context.Context, r call) (answer, error) {
 	req, err := http.NewRequestWithContext(ctx, r.method, r.url, bytes.NewReader(r.body))
 	if err != nil {
 		return answer{}, err
+	}
+	for name, values := range r.header {
+		req.Header[name] = values
 	}
 	req.Header.Set("User-Agent", "authproxy")
 	req.Header.Set("Accept", "application/json, application/x-pem-file, */*;q=0.5")

@@ -63,6 +63,7 @@ type AuthToken struct {
 	TokenCacheTime         time.Duration
 	CacheSizeBytes         int64
 	RevocationCacheTime    time.Duration // period of the revocation list's poller
+	RevocationLongPoll     time.Duration // 0 is off
 	RevocationMaxStale     time.Duration
 	RevocationStalePolicy  string // "reject", "online" or "accept"
 	CertRefreshInterval    time.Duration
@@ -254,6 +255,9 @@ func keepingFields() []field[AuthToken] {
 			func(a *AuthToken) any { return &a.CacheSizeBytes }},
 		{Option{Name: "revocation_cache_time", Default: "10", Min: 1, Max: 86400, Help: "seconds between two fetches of the revocation list"},
 			func(a *AuthToken) any { return &a.RevocationCacheTime }},
+		{Option{Name: "revocation_long_poll", Default: "30", Max: 60,
+			Help: "seconds that an Identity service which can may hold its answer back until a token is revoked; 0 is off"},
+			func(a *AuthToken) any { return &a.RevocationLongPoll }},
 		{Option{Name: "revocation_max_stale", Default: "300", Min: 1, Help: "age in seconds up to which a revocation list counts; three times revocation_cache_time where that is longer"},
 			func(a *AuthToken) any { return &a.RevocationMaxStale }},
 		{Option{Name: "revocation_stale_policy", Default: "reject", Choices: []string{"reject", "online", "accept"},
