@@ -11,6 +11,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -166,6 +167,38 @@ func TestProviders(t *testing.T) {
 			wantStatus(t, c, forged(text), http.StatusUnauthorized)
 			must(t, c.Revoke(t.Context(), text))
 			t.Logf("refused %s after the revocation", becomes(t, c, text, http.StatusUnauthorized, 5*time.Second))
+		})
+	}
+}
+
+// TestRevocationDelay measures how long a revoked token is still accepted: with the long poll that keystone-all offers, and
+// with plain polling as with any other Keystone. The bounds are those of a machine that does much besides; what was measured
+// is printed.
+func TestRevocationDelay(t *testing.T) {
+	for name, c := range map[string]struct {
+		extra string
+		bound time.Duration
+	}{
+		"long poll":  {"revocation_long_poll = 30", 5 * time.Second},
+		"plain poll": {"revocation_long_poll = 0", 2 * time.Second}, // the period and a second
+	} {
+		t.Run(name, func(t *testing.T) {
+			cloud := newCloud(t, func(k *cloud.Cloud) {
+				k.AuthtokenExtra = c.extra
+				if name == "long poll" {
+					k.PollPeriod = time.Minute // what comes sooner comes by the long poll
+				}
+			})
+			must(t, cloud.StartProxy(t.Context()))
+			var delays []time.Duration
+			for range 12 {
+				text := tokenOf(t, cloud)
+				wantStatus(t, cloud, text, http.StatusOK)
+				must(t, cloud.Revoke(t.Context(), text))
+				delays = append(delays, becomes(t, cloud, text, http.StatusUnauthorized, c.bound))
+			}
+			slices.Sort(delays)
+			t.Logf("refused after %s to %s, median %s", delays[0], delays[len(delays)-1], delays[len(delays)/2])
 		})
 	}
 }

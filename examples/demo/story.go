@@ -185,7 +185,7 @@ func (s *story) forge(ctx context.Context) error {
 }
 
 func (s *story) revoke(ctx context.Context) error {
-	s.title("Alice revokes her token; the list of revoked tokens is fetched every %s", s.cloud.PollPeriod)
+	s.title("Alice revokes her token; authproxy asks for what is revoked every %s, and lets keystone-all answer sooner", s.cloud.PollPeriod)
 	before, err := s.metrics(ctx)
 	if err != nil {
 		return err
