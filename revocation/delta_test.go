@@ -444,3 +444,26 @@ func TestClockSetBack(t *testing.T) {
 		t.Errorf("%v, status %+v", err, p.Status())
 	}
 }
+
+// TestClockAhead wants a clock that runs ahead to let no entry go early where the signer says what time it is.
+func TestClockAhead(t *testing.T) {
+	t.Parallel()
+	now := newClock(epoch)
+	b := newBackend(t).at(now)
+	soon := "@" + epoch.Add(time.Hour).Format(time.RFC3339)
+	b.revoke("list" + soon)
+	issued := b.issued
+	ahead := newClock(epoch.Add(240 * time.Hour))
+	p := &revocation.Poller{Source: b, Verifier: b.verifier(t), Now: ahead.now}
+	for _, step := range []string{"", "delta"} {
+		if step != "" {
+			b.revoke(step + soon)
+		}
+		if err := p.Poll(t.Context()); err != nil || !p.Current().ContainsID("list") || step != "" && !p.Current().ContainsID(step) {
+			t.Errorf("%q: %v, %d entries", step, err, p.Current().Len())
+		}
+	}
+	if p.Fresh(ahead.now()) || !b.issued.Equal(issued) {
+		t.Error("fresh by a clock by which it is long overdue")
+	}
+}

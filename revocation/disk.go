@@ -144,6 +144,10 @@ func (p *Poller) keep(u *update, fetched time.Time) {
 	var err error
 	switch st := u.next; {
 	case u.kind == aDelta || u.kind == emptyDelta:
+		if p.kept.lost || p.kept.sum != u.before {
+			p.kept.lost, p.kept.pending = true, nil // what came before it is missing on disk
+			return
+		}
 		err = p.keepDelta(u, fetched)
 	case p.kept.holds(st):
 		if since := fetched.Sub(p.kept.at); 0 <= since && since < p.maxStale()/10 {

@@ -185,7 +185,7 @@ func newClient(t testing.TB, url string, l *pipes) *client.Client {
 
 func TestFaultsForDays(t *testing.T) {
 	t.Parallel()
-	const interval, maxStale = time.Minute, 5 * time.Minute
+	const interval, maxStale = 2 * time.Minute, 10 * time.Minute
 	for _, longPoll := range []time.Duration{0, 30 * time.Second} {
 		for name := range faults(t, newBackend(t), []byte("x"), []byte("x")) {
 			t.Run(fmt.Sprintf("%s/long poll %v", name, longPoll), func(t *testing.T) {
@@ -223,7 +223,7 @@ func TestFaultsForDays(t *testing.T) {
 						}
 					}
 					wait(time.Minute)
-					for day, length := range []time.Duration{time.Second, time.Minute, time.Hour, 48 * time.Hour} {
+					for day, length := range []time.Duration{time.Second, time.Minute, time.Hour, 30 * time.Hour} {
 						middle.set(fault)
 						// It is revoked while nobody can know.
 						id := numbered32(day)

@@ -1,6 +1,7 @@
 package revocation
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -40,10 +41,19 @@ func (f FileSource) FetchRevocationList(ctx context.Context) ([]byte, error) {
 	return text, nil
 }
 
-func readBounded(r io.Reader) ([]byte, error) {
-	text, err := io.ReadAll(io.LimitReader(r, maxSigned+1))
-	if err == nil && len(text) > maxSigned {
+// readBounded reads a regular file, in one piece of memory if it does not grow meanwhile.
+func readBounded(f *os.File) ([]byte, error) {
+	info, err := f.Stat()
+	if err != nil {
+		return nil, err
+	}
+	var text bytes.Buffer
+	if info.Size() <= maxSigned {
+		text.Grow(int(info.Size()) + bytes.MinRead)
+		_, err = text.ReadFrom(io.LimitReader(f, maxSigned+1))
+	}
+	if err == nil && max(int64(text.Len()), info.Size()) > maxSigned {
 		err = errors.New("larger than 256 MiB")
 	}
-	return text, err
+	return text.Bytes(), err
 }

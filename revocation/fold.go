@@ -46,7 +46,8 @@ func (p *Poller) foldLater(ctx context.Context) {
 	p.swap.Lock()
 	st := p.current.Load()
 	keepFrom := p.keepFrom(now, st.issued)
-	if p.fixed > 0 || !st.snapshot.worthFolding(keepFrom) {
+	due := st.snapshot.tall() || now.Sub(st.built) >= rebuildAfter && st.snapshot.expired(keepFrom)
+	if p.fixed > 0 || !due {
 		p.swap.Unlock()
 		return
 	}

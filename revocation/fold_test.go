@@ -2,6 +2,7 @@ package revocation_test
 
 import (
 	"fmt"
+	"log/slog"
 	"net/http/httptest"
 	"slices"
 	"sync"
@@ -72,17 +73,6 @@ func TestFoldInBackground(t *testing.T) {
 	if most > 8 || p.Current().Len() != deltas*size {
 		t.Errorf("%d layers, %d entries", most, p.Current().Len())
 	}
-	// In the end there is one layer and some small ones.
-	deadline := time.Now().Add(20 * time.Second)
-	for p.Status().Layers > 3 && time.Now().Before(deadline) {
-		b.revoke("one more")
-		if err := p.Poll(t.Context()); err != nil {
-			t.Fatal(err)
-		}
-	}
-	if n := p.Status().Layers; n > 3 {
-		t.Errorf("%d layers in the end", n)
-	}
 }
 
 // TestExpiredEntriesWithoutLists wants entries to go when their tokens are of no use any more, though no whole list comes.
@@ -109,6 +99,28 @@ func TestExpiredEntriesWithoutLists(t *testing.T) {
 		}
 		if s := p.Status(); s.Lists != 1 || s.Vanished != 0 || s.Layers != 1 {
 			t.Errorf("status %+v", s)
+		}
+	})
+}
+
+// TestFoldForExpiryIsSeldom has an entry go each minute: a large list must not be copied for each.
+func TestFoldForExpiryIsSeldom(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		b := newBackend(t)
+		var book logBook
+		p := &revocation.Poller{Source: b, Verifier: b.verifier(t), Interval: time.Minute, AllowExpiredWindow: time.Minute,
+			Log: slog.New(slog.NewTextHandler(&book, &slog.HandlerOptions{Level: slog.LevelDebug}))}
+		var entries []string
+		for i := range 300 {
+			entries = append(entries, fmt.Sprint("e", i, "@", time.Now().Add(time.Duration(i)*time.Minute).Format(time.RFC3339)))
+		}
+		b.revoke(entries...)
+		runs(t, p)
+		wait(7 * time.Hour)
+		synctest.Wait()
+		if n := book.count("level=DEBUG", "folded"); n < 4 || n > 7 || p.Current().Len() != 0 {
+			t.Errorf("folded %d times in seven hours, %d entries left", n, p.Current().Len())
 		}
 	})
 }

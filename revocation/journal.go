@@ -39,13 +39,9 @@ type journal struct {
 	pending []byte // records that could not be written
 }
 
-// keepDelta appends a delta.
+// keepDelta appends a delta to what it continues.
 func (p *Poller) keepDelta(u *update, fetched time.Time) error {
 	k := &p.kept
-	if k.lost || k.sum != u.before {
-		k.lost, k.pending = true, nil // what came before it is missing on disk
-		return nil
-	}
 	record := append(noteOf(u.next, fetched), bytes.TrimSuffix(u.signed, []byte("\n"))...)
 	record = append(record, '\n') // some sources leave the last one out
 	if len(k.pending) > 0 && u.kind == emptyDelta {

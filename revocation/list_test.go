@@ -194,3 +194,41 @@ func FuzzParseList(f *testing.F) {
 		}
 	})
 }
+
+// FuzzParseDelta wants a document to be a delta or a list and never both, and a delta to be one that encoding/json reads so.
+func FuzzParseDelta(f *testing.F) {
+	for _, seed := range []string{
+		`{"delta":{"from":1,"to":2},"sequence":2,"issued":"2036-12-31T23:00:00Z","next_update":"2037-01-01T00:00:00Z","added":[{"id":"x"}]}`,
+		`{"delta":{"from":2,"to":2},"sequence":2,"issued":"2036-12-31T23:00:00","next_update":"2037-01-01T00:00:00Z","added":[],"x":{}}`,
+		`{"revoked":[],"delta":{}}`, `{"token":{}}`,
+	} {
+		f.Add([]byte(seed))
+	}
+	f.Fuzz(func(t *testing.T, content []byte) {
+		d, err := revocation.ParseDelta(content)
+		if err != nil {
+			if !errors.Is(err, revocation.ErrMalformed) && !errors.Is(err, revocation.ErrNotADelta) {
+				t.Fatalf("error of no kind: %v", err)
+			}
+			return
+		}
+		if _, err := revocation.ParseList(content); err == nil {
+			t.Fatal("a delta and a list")
+		}
+		var doc map[string]json.RawMessage
+		var span map[string]json.RawMessage
+		var from, to, sequence uint64
+		var added []json.RawMessage
+		if err := errors.Join(json.Unmarshal(content, &doc), json.Unmarshal(doc["delta"], &span), json.Unmarshal(span["from"], &from),
+			json.Unmarshal(span["to"], &to), json.Unmarshal(doc["sequence"], &sequence), json.Unmarshal(doc["added"], &added)); err != nil {
+			t.Fatalf("accepted what encoding/json refuses: %v", err)
+		}
+		if doc["revoked"] != nil || doc["token"] != nil || doc["access"] != nil {
+			t.Fatal("accepted more than a delta")
+		}
+		if d.From != from || d.To != to || sequence != to || from == 0 || to < from || len(d.Added) != len(added) || from == to && len(added) > 0 ||
+			d.Issued.IsZero() || d.NextUpdate.IsZero() {
+			t.Fatalf("got %+v", d)
+		}
+	})
+}

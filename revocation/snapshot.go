@@ -133,20 +133,17 @@ func (s *Snapshot) with(added []Entry, keepFrom time.Time, fixed int) *Snapshot 
 	return s.of(layers...)
 }
 
-// worthFolding says that the layers above the base have grown to a good part of it, or that some entries expired before
-// keepFrom.
-func (s *Snapshot) worthFolding(keepFrom time.Time) bool {
+// tall says that the layers above the base have grown to a good part of it.
+func (s *Snapshot) tall() bool {
 	above := 0
 	for _, x := range s.layers[1:] {
 		above += x.size()
 	}
-	return above > max(foldLeast, s.layers[0].size()/foldShare) || s.expired(keepFrom)
+	return above > max(foldLeast, s.layers[0].size()/foldShare)
 }
 
+// expired says that some entries expired before keepFrom.
 func (s *Snapshot) expired(keepFrom time.Time) bool {
-	if keepFrom.IsZero() {
-		return false
-	}
 	limit := newMark(keepFrom, false)
 	return slices.ContainsFunc(s.layers, func(x *index) bool { return x.soonest < limit })
 }
