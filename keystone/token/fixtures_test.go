@@ -33,6 +33,9 @@ func TestOpenStackFixtures(t *testing.T) {
 		t.Fatalf("no fixtures: %v", err)
 	}
 	for _, file := range files {
+		if filepath.Ext(file) == ".json" {
+			continue // what the tokens beside it say
+		}
 		name := strings.TrimSuffix(filepath.Base(file), filepath.Ext(file))
 		t.Run(filepath.Base(filepath.Dir(filepath.Dir(file)))+"/"+filepath.Base(file), func(t *testing.T) {
 			raw, err := os.ReadFile(file)
@@ -53,7 +56,7 @@ func TestOpenStackFixtures(t *testing.T) {
 			case ".pkiz":
 				text = strings.TrimSpace(string(raw))
 			default:
-				t.Skip("payload only")
+				t.Fatalf("a file of an unknown kind")
 			}
 			der, err := token.Decode(text, token.Limits{})
 			if err != nil {
