@@ -162,7 +162,7 @@ func faults(t testing.TB, b *backend, old, oldDelta []byte) map[string]http.Hand
 			signedAnswer(sign(t, b.signer, numberedList(t, 1000, time.Now().Add(time.Hour), life)))(w, r)
 		},
 		"redirect": func(w http.ResponseWriter, r *http.Request) {
-			http.Redirect(w, r, "http://elsewhere.example.com/", 302)
+			http.Redirect(w, r, "http://elsewhere.example.com/", http.StatusFound)
 		},
 	}
 }
