@@ -467,3 +467,66 @@ func TestClockAhead(t *testing.T) {
 		t.Error("fresh by a clock by which it is long overdue")
 	}
 }
+
+// TestReplayAfterRenewal has a list said to be still good, by an empty delta, and then sent as it was: that is older.
+func TestReplayAfterRenewal(t *testing.T) {
+	t.Parallel()
+	now := newClock(epoch)
+	b := newBackend(t).at(now)
+	first := sign(t, b.signer, numberedList(t, 5, epoch.Add(-time.Minute), life, id1))
+	answers := [][]byte{first, sign(t, b.signer, deltaContent(t, 5, 5, epoch, life)), first}
+	b.answers = func(revocation.Have) (revocation.Answer, error) {
+		return revocation.Answer{Signed: answers[0]}, nil
+	}
+	p := &revocation.Poller{Source: b, Verifier: b.verifier(t), Now: now.now}
+	for i, want := range []revocation.Result{revocation.ResultOK, revocation.ResultOK, revocation.ResultReplayed} {
+		_ = p.Poll(t.Context())
+		if s := p.Status(); s.LastResult != want || !s.Held {
+			t.Errorf("step %d: status %+v", i, s)
+		}
+		b.change(func() { answers = answers[1:] })
+		if len(answers) == 0 {
+			break
+		}
+	}
+	if s := p.Status(); !s.Issued.Equal(epoch) {
+		t.Errorf("status %+v", s)
+	}
+}
+
+// TestSignerLeavesAtWork takes a signer away while an answer is waited for, and before a delta by another one comes: what the
+// first one signed does not go on counting.
+func TestSignerLeavesAtWork(t *testing.T) {
+	t.Parallel()
+	b := newBackend(t)
+	old, next := b.signer, b.ca.Issue(t, certstest.ECDSAP256)
+	v := newVerifier(bundle(t, b.ca, old, next))
+	p := &revocation.Poller{Source: b, Verifier: v}
+	if err := p.Load(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	b.change(func() {
+		b.answers = func(have revocation.Have) (revocation.Answer, error) {
+			b.change(func() { b.answers = nil })
+			v.current.Store(bundle(t, b.ca, next))
+			b.change(func() { b.signer = next })
+			return revocation.Answer{NotModified: true}, nil
+		}
+	})
+	if err := p.Poll(t.Context()); err != nil || kinds(p) != "2 lists, 0 deltas, 0 not modified, sequence 1" {
+		t.Errorf("while it waited: %v, %s", err, kinds(p))
+	}
+
+	v.current.Store(bundle(t, b.ca, old, next))
+	b.change(func() { b.signer = old })
+	b.revoke(id1)
+	if err := p.Poll(t.Context()); err != nil || kinds(p) != "2 lists, 1 deltas, 0 not modified, sequence 2" {
+		t.Fatalf("%v, %s", err, kinds(p))
+	}
+	v.current.Store(bundle(t, b.ca, next))
+	b.change(func() { b.signer = next })
+	b.revoke(id2)
+	if err := p.Poll(t.Context()); err != nil || kinds(p) != "3 lists, 1 deltas, 0 not modified, sequence 3" || !p.Current().ContainsID(id1) {
+		t.Errorf("before a delta: %v, %s", err, kinds(p))
+	}
+}

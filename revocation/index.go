@@ -224,8 +224,8 @@ type merger struct {
 	steps int
 }
 
-// mergeStep is how many keys are looked at between two questions to goOn: some tens of microseconds' worth.
-const mergeStep = 1 << 10
+// mergeStep is how many keys are looked at between two questions to goOn: some milliseconds' worth at most.
+const mergeStep = 1 << 13
 
 func (m *merger) tables(into *table, width int, layers []*index, of func(*index) *table) bool {
 	capacity := 0
@@ -274,47 +274,52 @@ func (m *merger) maps(layers []*index, of func(*index) map[string]mark) (all map
 
 // hashKey puts the bytes that id spells in hex into key and gives the index into hashSizes, or -1 if id is no hash in hex.
 func hashKey(id string, key *[maxHash]byte) int {
-	kind := -1
-	for i, size := range hashSizes {
-		if len(id) == 2*size {
-			kind = i
-		}
-	}
-	if kind < 0 {
+	kind := 0
+	switch len(id) {
+	case 2 * 16:
+	case 2 * 20:
+		kind = 1
+	case 2 * 28:
+		kind = 2
+	case 2 * 32:
+		kind = 3
+	case 2 * 48:
+		kind = 4
+	case 2 * 64:
+		kind = 5
+	default:
 		return -1
 	}
-	var bad uint64
-	for i := 0; i+8 <= len(id); i += 8 {
-		digits, wrong := unhex(id[i : i+8])
-		bad |= wrong
-		binary.LittleEndian.PutUint32(key[i/2:], digits)
-	}
-	if bad != 0 {
+	if !unhex(key, id) {
 		return -1
 	}
 	return kind
 }
 
-// unhex reads eight hex digits of either case at once, each in one byte of a word: lookups are short of time, and most of it
-// went into looking up digit by digit. wrong is 0 if all are digits. The first byte is the lowest of digits.
-func unhex(s string) (digits uint32, wrong uint64) {
+// unhex puts the bytes that s spells in hex digits of either case into key and says whether it does. s has a multiple of eight
+// digits, and they are read eight at once, each in one byte of a word, the first in the lowest: a lookup is short, and most of
+// its time went into looking up digit by digit.
+func unhex(key *[maxHash]byte, s string) bool {
 	const (
 		ones = 0x0101010101010101
 		high = 0x80 * ones
 	)
-	_ = s[7]
-	x := uint64(s[0]) | uint64(s[1])<<8 | uint64(s[2])<<16 | uint64(s[3])<<24 |
-		uint64(s[4])<<32 | uint64(s[5])<<40 | uint64(s[6])<<48 | uint64(s[7])<<56
-	low := x &^ high // so that no sum below reaches into the next byte
-	lower := low | 0x20*ones
-	number := (low + (0x80-'0')*ones) &^ (low + (0x7f-'9')*ones)
-	letter := (lower + (0x80-'a')*ones) &^ (lower + (0x7f-'f')*ones)
-	wrong = (^(number | letter) | x) & high
+	var wrong uint64
+	for out := key[:]; len(s) >= 8 && len(out) >= 4; s, out = s[8:], out[4:] {
+		x := uint64(s[0]) | uint64(s[1])<<8 | uint64(s[2])<<16 | uint64(s[3])<<24 |
+			uint64(s[4])<<32 | uint64(s[5])<<40 | uint64(s[6])<<48 | uint64(s[7])<<56
+		low := x &^ high // so that no sum below reaches into the next byte
+		lower := low | 0x20*ones
+		number := (low + (0x80-'0')*ones) &^ (low + (0x7f-'9')*ones)
+		letter := (lower + (0x80-'a')*ones) &^ (lower + (0x7f-'f')*ones)
+		wrong |= ^(number | letter) | x
 
-	x = low&(0x0f*ones) + 9*(low>>6&ones)
-	x = (x<<4 | x>>8) & 0x00ff00ff00ff00ff
-	x = (x | x>>8) & 0x0000ffff0000ffff
-	return uint32(x | x>>16), wrong
+		x = low&(0x0f*ones) + 9*(low>>6&ones)
+		x = (x<<4 | x>>8) & 0x00ff00ff00ff00ff
+		x = (x | x>>8) & 0x0000ffff0000ffff
+		binary.LittleEndian.PutUint32(out, uint32(x|x>>16))
+	}
+	return wrong&high == 0
 }
 
 // auditKey puts the bytes of an audit id in its usual form into key. What it takes is the only spelling of those bytes.

@@ -5,7 +5,6 @@ import (
 	"bytes"
 	"crypto/sha256"
 	"encoding/base64"
-	"encoding/binary"
 	"encoding/hex"
 	"fmt"
 	"hash/maphash"
@@ -212,14 +211,18 @@ func TestUnhex(t *testing.T) {
 		for c := range 256 {
 			digits := []byte("89abCDEF")
 			digits[at] = byte(c)
-			got, wrong := unhex(string(digits))
+			var got [maxHash]byte
 			want, err := hex.DecodeString(string(digits))
-			if (wrong == 0) != (err == nil) {
-				t.Fatalf("%q: wrong %x, want error %v", digits, wrong, err)
+			if ok := unhex(&got, string(digits)); ok != (err == nil) || ok && !bytes.Equal(got[:4], want) {
+				t.Fatalf("%q: %x, %v; want %x, %v", digits, got[:4], ok, want, err)
 			}
-			if err == nil && got != binary.LittleEndian.Uint32(want) {
-				t.Fatalf("%q: %x", digits, got)
-			}
+		}
+	}
+	for kind, size := range hashSizes {
+		var got [maxHash]byte
+		want := bytes.Repeat([]byte("\x01\xab"), size/2)
+		if k := hashKey(hex.EncodeToString(want), &got); k != kind || !bytes.Equal(got[:size], want) {
+			t.Errorf("%d bytes: kind %d, %x", size, k, got[:size])
 		}
 	}
 }

@@ -222,3 +222,27 @@ func TestLongPollRecovers(t *testing.T) {
 		}
 	})
 }
+
+// TestNoWaitAfterFailure wants the first question after a failure to be answered at once: the list is growing old.
+func TestNoWaitAfterFailure(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		b := newBackend(t)
+		p := &revocation.Poller{Source: b, Verifier: b.verifier(t), LongPoll: 30 * time.Second}
+		if err := p.Load(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		b.change(func() { b.answers = downNow })
+		if err := p.Poll(t.Context()); err == nil {
+			t.Fatal("no error")
+		}
+		b.change(func() { b.answers = nil })
+		b.take()
+		runs(t, p)
+		wait(2 * time.Second)
+		synctest.Wait()
+		if asked := b.take(); len(asked) != 2 || asked[0].Wait != 0 || asked[1].Wait == 0 || p.Status().Failures != 0 {
+			t.Errorf("asked %+v", asked)
+		}
+	})
+}
