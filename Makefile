@@ -34,11 +34,18 @@ lint: ## vet, staticcheck, gofmt, and known vulnerabilities where their database
 		if [ $$status -eq 3 ]; then exit 3; fi; \
 		if [ $$status -ne 0 ]; then echo "govulncheck could not run here (its database is fetched from the Internet): not checked"; fi
 
+# The fuzzer now and then takes the end of its own time for a failure ("context deadline exceeded", and no failing input).
 fuzz: ## fuzz each target for FUZZTIME (30s)
 	@for package in $$($(GO) list ./...); do \
 		for target in $$($(GO) test -list '^Fuzz' $$package | grep '^Fuzz'); do \
 			echo "$$package $$target"; \
-			$(GO) test -run '^$$' -fuzz "^$$target$$" -fuzztime $(FUZZTIME) -fuzzminimizetime 10x $$package || exit 1; \
+			if out=$$($(GO) test -run '^$$' -fuzz "^$$target$$" -fuzztime $(FUZZTIME) -fuzzminimizetime 10x $$package 2>&1); then \
+				echo "$$out" | tail -n 1; \
+			elif echo "$$out" | grep -q 'context deadline exceeded' && ! echo "$$out" | grep -q 'Failing input'; then \
+				echo "ok (its time was over)"; \
+			else \
+				echo "$$out"; exit 1; \
+			fi; \
 		done; \
 	done
 
