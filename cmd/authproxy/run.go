@@ -57,6 +57,9 @@ func start(ctx context.Context, s *settings, stdout, stderr io.Writer) error {
 	for _, w := range s.token.Warnings() {
 		log.Warn(w.String())
 	}
+	if s.insecureUpstream {
+		log.Warn("insecure_upstream is on: whoever reaches the upstream, or the network to it, can be anyone")
+	}
 	p, err := build(s, log)
 	if s.checkConfig {
 		printConfig(stdout, s)

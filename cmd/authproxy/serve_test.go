@@ -322,3 +322,25 @@ func TestUnsafeSigningDir(t *testing.T) {
 		t.Errorf("got %v, want ErrUnsafeDir and what to do", err)
 	}
 }
+
+// TestInsecureIsSaid: every choice that weakens security is a warning at start.
+func TestInsecureIsSaid(t *testing.T) {
+	names := []string{"insecure", "insecure_skip_revocation", "insecure_allow_sha1", "insecure_allow_weak_rsa", "insecure_allow_fetched_ca",
+		"insecure_memcache_plain", "insecure_service_token_skips_bind"}
+	text := "[keystone_authtoken]\nauth_url = http://127.0.0.1:1\nauth_type = password\nusername = u\npassword = p\nuser_domain_id = default\n" +
+		"project_name = service\nproject_domain_id = default\nmemcached_servers = 127.0.0.1:1\n"
+	for _, name := range names {
+		text += name + " = true\n"
+	}
+	var logged strings.Builder
+	err := run(t.Context(), []string{"authproxy", "--config-file", write(t, filepath.Join(t.TempDir(), "a.conf"), []byte(text)), "--check-config",
+		"--upstream", "http://192.0.2.1:80", "--insecure-upstream"}, io.Discard, &logged)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, name := range append(names, "insecure_upstream") {
+		if !strings.Contains(logged.String(), name+": is on") && !strings.Contains(logged.String(), name+" is on") {
+			t.Errorf("%s is not said:\n%s", name, logged.String())
+		}
+	}
+}

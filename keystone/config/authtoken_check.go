@@ -205,6 +205,15 @@ func (a *AuthToken) check(l *loader) {
 	if a.InsecureSkipRevocation {
 		note("insecure_skip_revocation", "is on: a revoked token stays good until it expires")
 	}
+	if a.InsecureAllowSHA1 {
+		note("insecure_allow_sha1", "is on: documents with the same SHA-1 can be made, so a signature may count for another than was signed")
+	}
+	if a.InsecureAllowWeakRSA {
+		note("insecure_allow_weak_rsa", "is on: keys of less than 2048 bits can be broken, and who does signs tokens")
+	}
+	if a.InsecureAllowFetchedCA {
+		note("insecure_allow_fetched_ca", "is on: whoever answers the first fetch of the CA decides whose tokens count")
+	}
 	if a.InsecureServiceTokenSkipsBind {
 		note("insecure_service_token_skips_bind", "is on: whoever has a service token can use users' tokens without the authentication that they are bound to")
 	}
