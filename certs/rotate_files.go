@@ -131,7 +131,11 @@ func (r *Rotation) lock() (unlock func(), err error) {
 		return nil, fmt.Errorf("another rotation is at work in %s", filepath.Dir(r.KeyFile))
 	}
 	// A file system without locks is one more reason to run one rotation at a time, not to run none.
-	return func() { dir.Close() }, nil
+	return func() {
+		// Not by closing alone: a child process between fork and exec, of anything else this process does, holds the directory too.
+		_ = syscall.Flock(int(dir.Fd()), syscall.LOCK_UN)
+		dir.Close()
+	}, nil
 }
 
 // sweep removes what a rotation that was killed while it wrote has left: files that are not yet in their place.

@@ -9,7 +9,9 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 )
@@ -370,6 +372,30 @@ func TestRotationAlone(t *testing.T) {
 		return nil
 	}
 	g.run(StagePrepared, prepare)
+}
+
+// TestRotationFree: a rotation that is over keeps nobody out, though a child process that is being started still holds what it had open.
+func TestRotationFree(t *testing.T) {
+	t.Parallel()
+	g := newRig(t)
+	private := filepath.Dir(g.r.KeyFile)
+	child := -1
+	g.r.before = func(string, string) error {
+		open, err := filepath.Glob("/proc/self/fd/*")
+		for _, fd := range open {
+			if to, _ := os.Readlink(fd); to == private && child < 0 {
+				n, _ := strconv.Atoi(filepath.Base(fd))
+				child, err = syscall.Dup(n)
+			}
+		}
+		return err
+	}
+	g.run(StagePrepared, prepare)
+	if child < 0 {
+		t.Skip("no /proc/self/fd here: what is open cannot be seen")
+	}
+	defer syscall.Close(child)
+	g.run(StagePublished, publish)
 }
 
 // TestRotationFollowsLinks: what a symbolic link points to is replaced, and the link stays.
