@@ -1,0 +1,1 @@
+-- Groups, the project hierarchy, inherited grants.

@@ -1,0 +1,1 @@
+-- Trusts, OAuth1, credentials, policies, endpoint filters and endpoint policies.

@@ -1,0 +1,1 @@
+-- What slows down guessing of passwords.
