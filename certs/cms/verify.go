@@ -47,10 +47,7 @@ func (v *Verifier) Check(sd *SignedData) error {
 		if sd.Algorithm != RSA {
 			return fmt.Errorf("%w: message names %v, the key is RSA", ErrSignature, sd.Algorithm)
 		}
-		if err := v.checkRSA(pub, sd.Hash, sum, sd.Signature); err != nil {
-			return fmt.Errorf("%w: %w", ErrSignature, err)
-		}
-		return nil
+		return v.checkRSA(pub, sd.Hash, sum, sd.Signature)
 	case *ecdsa.PublicKey:
 		if sd.Algorithm != ECDSA {
 			return fmt.Errorf("%w: message names %v, the key is ECDSA", ErrSignature, sd.Algorithm)
@@ -74,20 +71,26 @@ var digestInfo = map[crypto.Hash][]byte{
 	crypto.SHA512: {0x30, 0x51, 0x30, 0x0d, 0x06, 0x09, 0x60, 0x86, 0x48, 0x01, 0x65, 0x03, 0x04, 0x02, 0x03, 0x05, 0x00, 0x04, 0x40},
 }
 
+// errRSA is made once: forged tokens are many, and what is wrong with them is the same.
+var errRSA = fmt.Errorf("%w: %w", ErrSignature, rsa.ErrVerification)
+
 // checkRSA is RSASSA-PKCS1-v1_5 verification (RFC 8017, section 8.2.2): the one encoded message that the digest has is made and
 // compared whole with what the signature opens to; nothing of the latter is parsed.
 func (v *Verifier) checkRSA(pub *rsa.PublicKey, hash crypto.Hash, sum, signature []byte) error {
 	info, ok := digestInfo[hash]
 	if v.modulus == nil || !ok {
-		return rsa.VerifyPKCS1v15(pub, hash, sum, signature)
+		if err := rsa.VerifyPKCS1v15(pub, hash, sum, signature); err != nil {
+			return fmt.Errorf("%w: %w", ErrSignature, err)
+		}
+		return nil
 	}
 	k := v.modulus.Size()
 	if len(signature) != k {
-		return rsa.ErrVerification
+		return errRSA
 	}
 	s, err := bigmod.NewNat().SetBytes(signature, v.modulus)
 	if err != nil { // not below the modulus
-		return rsa.ErrVerification
+		return errRSA
 	}
 	opened := bigmod.NewNat().ExpShortVarTime(s, uint(pub.E), v.modulus).Bytes(v.modulus)
 
@@ -98,7 +101,7 @@ func (v *Verifier) checkRSA(pub *rsa.PublicKey, hash crypto.Hash, sum, signature
 	want = append(want, 0x00)
 	want = append(append(want, info...), sum...)
 	if subtle.ConstantTimeCompare(opened, want) != 1 {
-		return rsa.ErrVerification
+		return errRSA
 	}
 	return nil
 }
