@@ -211,7 +211,7 @@ func (o *Options) checkLogin() error {
 		case scopes > 0:
 			return errors.New("an application credential brings its own scope; take the project's, domain's, system's and trust's options away")
 		case o.Version == "v2.0":
-			return errors.New("Identity API v2.0 knows no application credentials")
+			return errors.New("version v2.0 of the Identity API knows no application credentials")
 		}
 		return nil
 	case o.Password == "":
@@ -220,7 +220,7 @@ func (o *Options) checkLogin() error {
 		return fmt.Errorf("system_scope %q is not known; it is all", o.SystemScope)
 	case o.Version == "v2.0":
 		if o.DomainID != "" || o.DomainName != "" || o.SystemScope != "" {
-			return errors.New("Identity API v2.0 knows projects as scope only")
+			return errors.New("version v2.0 of the Identity API knows projects as scope only")
 		}
 		return nil
 	case o.UserID == "" && o.UserDomainID == "" && o.UserDomainName == "":
