@@ -156,6 +156,12 @@ func defaultFields() []field[Keystone] {
 		{Option{Section: "database", Name: "idle_timeout", Default: "3600", Min: 1,
 			Deprecated: []string{"DEFAULT.sql_idle_timeout", "sql.idle_timeout"}, Help: "seconds after which an idle connection is closed"},
 			func(k *Keystone) any { return &k.Database.IdleTimeout }},
+		{Option{Section: "database", Name: "max_pool_size", Default: "10", Min: 1, Max: 10000,
+			Deprecated: []string{"DEFAULT.sql_max_pool_size", "DATABASE.sql_max_pool_size"}, Help: "connections to PostgreSQL that are kept open"},
+			func(k *Keystone) any { return &k.Database.MaxPoolSize }},
+		{Option{Section: "database", Name: "max_overflow", Default: "20", Min: 0, Max: 10000,
+			Deprecated: []string{"DEFAULT.sql_max_overflow", "DATABASE.sqlalchemy_max_overflow"}, Help: "further connections under load"},
+			func(k *Keystone) any { return &k.Database.MaxOverflow }},
 		{Option{Section: "identity", Name: "default_domain_id", Default: "default", Help: "id of the domain that v2.0 shows"},
 			func(k *Keystone) any { return &k.DefaultDomainID }},
 	}

@@ -27,7 +27,7 @@ func TestKeystoneDefaults(t *testing.T) {
 		Signing: Signing{CertFile: "/etc/keystone/ssl/certs/signing_cert.pem", KeyFile: "/etc/keystone/ssl/private/signing_key.pem",
 			CACerts: "/etc/keystone/ssl/certs/ca.pem", CAKey: "/etc/keystone/ssl/private/cakey.pem", KeySize: 2048, ValidDays: 3650,
 			CertSubject: "/C=US/ST=Unset/L=Unset/O=Unset/CN=www.example.com"},
-		Database:    Database{Driver: "sqlite", Path: "keystone.db", IdleTimeout: time.Hour},
+		Database:    Database{Driver: "sqlite", Path: "keystone.db", IdleTimeout: time.Hour, MaxPoolSize: 10, MaxOverflow: 20},
 		AuthMethods: []string{"password", "token"}, DefaultDomainID: "default",
 		PolicyDefaultRule: "default", PolicyRemoteChecks: "off",
 	}
@@ -141,6 +141,34 @@ func TestDatabase(t *testing.T) {
 		}
 		if got := k.Database.String(); got != want {
 			t.Errorf("%s prints as %s", connection, got)
+		}
+	}
+}
+
+// TestDatabaseOverNetwork: a connection to another machine that is not checked draws a warning.
+func TestDatabaseOverNetwork(t *testing.T) {
+	for connection, warns := range map[string]bool{
+		"postgresql://u:p@db.example.com/n":                                 true,
+		"postgresql://u:p@db.example.com:5432/n?sslmode=require":            true,
+		"postgresql://u:p@10.0.0.5/n":                                       true,
+		"postgresql:///n?host=localhost,db.example.com":                     true,
+		"postgresql://u:p@db.example.com/n?sslmode=verify-full":             false,
+		"postgresql://u:p@db.example.com/n?sslrootcert=f&sslmode=verify-ca": false,
+		"postgresql://u:p@127.0.0.1:5433/n":                                 false,
+		"postgresql://u:p@[::1]:5433/n":                                     false,
+		"postgresql://u:p@localhost/n":                                      false,
+		"postgresql:///n":                                                   false,
+		"postgresql:///n?host=/run/postgresql":                              false,
+		"sqlite:///k.db":                                                    false,
+	} {
+		k, err := LoadKeystone(Input{Files: []string{write(t, "[database]\nconnection = "+connection+"\n")}})
+		if err != nil {
+			t.Errorf("%s: %v", connection, err)
+			continue
+		}
+		got := texts(k.Warnings())
+		if (len(got) == 1 && strings.Contains(got[0], "password hashes and token ids go to")) != warns || len(got) > 1 {
+			t.Errorf("%s: warnings %q", connection, got)
 		}
 	}
 }
