@@ -22,7 +22,7 @@ func TestKeystoneDefaults(t *testing.T) {
 	k.values, k.Database.connection = nil, Secret{}
 	want := &Keystone{
 		PublicBindHost: "127.0.0.1", AdminBindHost: "127.0.0.1", PublicPort: 5000, AdminPort: 35357,
-		MaxRequestBodySize: 114688, MaxParamSize: 64, MaxTokenSize: 65536,
+		MaxRequestBodySize: 114688, MaxParamSize: 64, MaxTokenSize: 65536, MemberRoleID: "9fe2ff9ee4384b1894a90878d3e92bab", MemberRoleName: "_member_",
 		Provider: "uuid", TokenExpiration: time.Hour, HashAlgorithm: "md5", RevokeByID: true, EnforceTokenBind: "permissive",
 		Signing: Signing{CertFile: "/etc/keystone/ssl/certs/signing_cert.pem", KeyFile: "/etc/keystone/ssl/private/signing_key.pem",
 			CACerts: "/etc/keystone/ssl/certs/ca.pem", CAKey: "/etc/keystone/ssl/private/cakey.pem", KeySize: 2048, ValidDays: 3650,

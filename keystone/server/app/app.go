@@ -182,6 +182,8 @@ func (s *Settings) Build(db store.Store, o Options) *Parts {
 		Policy:     rules,
 		AdminToken: s.AdminToken.Reveal(),
 		RevokeByID: s.RevokeByID,
+		MemberRole: assignment.MemberRole{ID: s.MemberRoleID, Name: s.MemberRoleName},
+		MaxParam:   s.MaxParamSize,
 		MaxBody:    s.MaxRequestBodySize,
 		Log:        o.Log,
 		Metrics:    o.Metrics,

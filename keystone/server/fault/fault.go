@@ -11,11 +11,16 @@ import (
 
 // NotFound says that there is no object of this kind with this id (404).
 type NotFound struct {
-	Kind string // "user", "project", "token", …
+	Kind string // "user", "project", "token", …; "" where the id says it all
 	ID   string
 }
 
-func (e NotFound) Error() string { return fmt.Sprintf("Could not find %s: %s", e.Kind, e.ID) }
+func (e NotFound) Error() string {
+	if e.Kind == "" {
+		return "Could not find: " + e.ID
+	}
+	return fmt.Sprintf("Could not find %s: %s", e.Kind, e.ID)
+}
 
 // Conflict says that an object cannot be stored beside those that are there (409).
 type Conflict struct {
@@ -64,6 +69,12 @@ func Required(property string) Invalid {
 // BadField is the Invalid for a property whose value is of the wrong type, length or choice.
 func BadField(name string, value any) Invalid {
 	return Invalid{fmt.Sprintf("Invalid input for field '%s'. The value is '%s'.", name, brief(value))}
+}
+
+// TooLarge is the Invalid for a part of a login that is longer than any can be.
+func TooLarge(attribute string, most int) Invalid {
+	return Invalid{fmt.Sprintf("Request attribute %s must be less than or equal to %d. The server could not comply with the request"+
+		" because the attribute size is invalid (too large). The client is assumed to be in error.", attribute, most)}
 }
 
 // BadDate is the Invalid for a time in a query that cannot be read as one.

@@ -32,7 +32,8 @@ type Record struct {
 	ExpiresAt time.Time
 	// RevokedAt is zero for a token that was not revoked.
 	RevokedAt time.Time
-	// Body is the JSON that the token stands for: {"token": {…}}.
+	// Body is the JSON that the token stands for, as the API v3 has it: {"token": {…}}. What a token of the API v2.0 carries is
+	// made from it.
 	Body []byte
 }
 
