@@ -32,7 +32,9 @@ func (h *Handler) rewrite(pr *httputil.ProxyRequest) {
 	headers.Strip(out.Header, h.StripAlso...)
 	// A client that lists token headers in Connection has them taken off; services need them.
 	for _, name := range []string{headers.AuthToken, headers.ServiceToken, headers.StorageToken} {
-		if values, ok := in.Header[name]; ok {
+		if x.verdict.anonymous != "" {
+			delete(out.Header, name) // nobody has looked at it
+		} else if values, ok := in.Header[name]; ok {
 			out.Header[name] = values
 		}
 	}
@@ -43,6 +45,7 @@ func (h *Handler) rewrite(pr *httputil.ProxyRequest) {
 	limitUpgrade(out)
 
 	switch v := x.verdict; {
+	case v.anonymous != "":
 	case v.user != nil:
 		v.user.Set(out.Header)
 	default:

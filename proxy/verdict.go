@@ -30,6 +30,8 @@ var ownReasons = []validate.Reason{DuplicateHeader, HeaderSafety, ServiceRole, S
 
 // verdict is what the tokens of one request come to.
 type verdict struct {
+	// anonymous is the rule by which the request needs no token, "" for none; the rest then is empty.
+	anonymous string
 	// user and service are nil for a token that does not hold or is not there.
 	user, service *headers.Identity
 	// userErr and serviceErr say why; serviceErr is nil where no service token came.
@@ -42,6 +44,17 @@ type verdict struct {
 	// Of the sender, if he had to be identified: the value of WWW-Authenticate that he is to get, and what did not hold.
 	negotiated string
 	peerErr    error
+}
+
+// outcome is what becomes of a request that is passed on.
+func (v verdict) outcome() outcome {
+	switch {
+	case v.anonymous != "":
+		return passedAnonymous
+	case v.user != nil:
+		return confirmed
+	}
+	return passedInvalid
 }
 
 // wantsKerberos says that a ticket could have made the difference.
@@ -57,6 +70,10 @@ func refuse(reason validate.Reason, cause error) error {
 func (h *Handler) judge(r *http.Request, v *verdict) {
 	if r.Method == http.MethodConnect {
 		v.unfit = refuse(BadMethod, nil)
+		return
+	}
+	if v.anonymous = h.Anonymous.Match(r); v.anonymous != "" {
+		h.Metrics.anonymous.WithLabelValues(h.Route, v.anonymous).Inc()
 		return
 	}
 	for _, name := range []string{headers.AuthToken, headers.ServiceToken, headers.StorageToken} {

@@ -19,6 +19,7 @@ import (
 	"authproxy/keystone/token"
 	"authproxy/proxy"
 	"authproxy/proxy/admin"
+	"authproxy/proxy/anonymous"
 	"authproxy/proxy/headers"
 	"authproxy/proxy/reload"
 	"authproxy/revocation"
@@ -94,6 +95,13 @@ func build(s *settings, log *slog.Logger) (*parts, error) {
 		return nil, err
 	}
 
+	rules, err := anonymous.Parse(s.anonymous, s.anonymousPreflight)
+	if err != nil {
+		return nil, err
+	}
+	for _, rule := range rules.Names() {
+		log.Info("requests that need no token", slog.String("rule", rule))
+	}
 	roots, err := upstreamRoots(s.upstreamCAFile)
 	if err != nil {
 		return nil, err
@@ -109,6 +117,7 @@ func build(s *settings, log *slog.Logger) (*parts, error) {
 		InsecureServiceTokenRolesOptional: !c.ServiceTokenRolesRequired,
 		Headers:                           headers.Options{OmitCatalog: !c.IncludeServiceCatalog, MaxCatalog: s.maxCatalogSize},
 		InsecureServiceTokenSkipsBind:     c.InsecureServiceTokenSkipsBind,
+		Anonymous:                         rules,
 		Metrics:                           proxy.NewMetrics(p.registry),
 		Log:                               log,
 	}

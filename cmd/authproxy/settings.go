@@ -16,11 +16,13 @@ import (
 
 // settings is everything that the command was told.
 type settings struct {
-	upstream          string
-	insecureUpstream  bool
-	upstreamKeepAlive bool
-	upstreamCAFile    string
-	maxCatalogSize    int
+	upstream           string
+	insecureUpstream   bool
+	upstreamKeepAlive  bool
+	upstreamCAFile     string
+	maxCatalogSize     int
+	anonymous          multi
+	anonymousPreflight bool
 
 	listen, adminListen         string
 	tlsCertFile, tlsKeyFile     string
@@ -45,7 +47,7 @@ type settings struct {
 // set by flag or by environment: --drain-delay, AUTHPROXY_DRAIN_DELAY.
 type ownOption struct {
 	name, help, byDefault string
-	to                    func(*settings) any // *string, *[]string, *bool, *int or *time.Duration
+	to                    func(*settings) any // *string, *[]string, *multi, *bool, *int or *time.Duration
 }
 
 func (o *ownOption) env() string {
@@ -65,6 +67,10 @@ func ownOptions() []ownOption {
 			func(s *settings) any { return &s.upstreamCAFile }},
 		{"max-catalog-size", "largest X-Service-Catalog in bytes, larger ones are left out; 0 is no limit", "49152",
 			func(s *settings) any { return &s.maxCatalogSize }},
+		{"anonymous", "METHOD|METHOD /PATH: requests that need no token; /PATH/* is every path that begins with /PATH/; more than once, or in lines", "",
+			func(s *settings) any { return &s.anonymous }},
+		{"anonymous-preflight", "CORS preflights (OPTIONS with Origin and Access-Control-Request-Method) need no token", "false",
+			func(s *settings) any { return &s.anonymousPreflight }},
 		{"listen", "address for requests, HOST:PORT", "127.0.0.1:8080", func(s *settings) any { return &s.listen }},
 		{"tls-cert-file", "PEM file of the certificate, with its chain, that --listen shows; TLS is off without; taken into use when it changes", "",
 			func(s *settings) any { return &s.tlsCertFile }},
@@ -98,17 +104,20 @@ func ownOptions() []ownOption {
 	}
 }
 
+// multi is an option that is given more than once, since its values may hold commas. In the environment each has its line.
+type multi []string
+
 // text is the value of any flag: the parsing is done later, in one place for flags and environment.
 type text struct {
 	value   string
-	list    bool // given more than once, values are joined
-	boolean bool // --flag is --flag=true
+	join    string // given more than once, values are joined by it; "": the last one counts
+	boolean bool   // --flag is --flag=true
 	given   bool
 }
 
 func (t *text) Set(value string) error {
-	if t.list && t.given {
-		value = t.value + "," + value
+	if t.join != "" && t.given {
+		value = t.value + t.join + value
 	}
 	t.value, t.given = value, true
 	return nil
@@ -125,16 +134,26 @@ func flags(options []config.Option) []cli.Flag {
 	for _, o := range ownOptions() {
 		to := o.to(new(settings))
 		_, boolean := to.(*bool)
-		_, list := to.(*[]string)
-		all = append(all, &cli.GenericFlag{Name: o.name, Usage: o.help, DefaultText: cmp.Or(o.byDefault, "unset"), Value: &text{boolean: boolean, list: list}})
+		join := ""
+		switch to.(type) {
+		case *[]string:
+			join = ","
+		case *multi:
+			join = "\n"
+		}
+		all = append(all, &cli.GenericFlag{Name: o.name, Usage: o.help, DefaultText: cmp.Or(o.byDefault, "unset"), Value: &text{boolean: boolean, join: join}})
 	}
 	for _, o := range options {
 		if o.Flag() == "" {
 			continue
 		}
+		join := ""
+		if o.Kind == config.List {
+			join = ","
+		}
 		all = append(all, &cli.GenericFlag{
 			Name: o.Flag(), Usage: o.Help, DefaultText: cmp.Or(o.Default, "unset"), Category: "[" + o.Section + "]",
-			Value: &text{list: o.Kind == config.List, boolean: o.Kind == config.Bool},
+			Value: &text{join: join, boolean: o.Kind == config.Bool},
 		})
 	}
 	return all
@@ -164,7 +183,7 @@ func readSettings(c *cli.Context, options []config.Option, environ []string) (*s
 		if err := parse(value, o.to(s)); err != nil {
 			problems = append(problems, &config.Error{Source: source, Text: err.Error()})
 		}
-		s.values = append(s.values, config.Value{Name: strings.ReplaceAll(o.name, "-", "_"), Text: value, Source: source})
+		s.values = append(s.values, config.Value{Name: strings.ReplaceAll(o.name, "-", "_"), Text: strings.ReplaceAll(value, "\n", ", "), Source: source})
 	}
 
 	in := config.Input{Files: c.StringSlice("config-file"), Flags: map[string]string{}}
@@ -191,6 +210,12 @@ func parse(value string, to any) (err error) {
 		*to = value
 	case *[]string:
 		for item := range strings.SplitSeq(value, ",") {
+			if item = strings.TrimSpace(item); item != "" {
+				*to = append(*to, item)
+			}
+		}
+	case *multi:
+		for item := range strings.Lines(value) {
 			if item = strings.TrimSpace(item); item != "" {
 				*to = append(*to, item)
 			}
