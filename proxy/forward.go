@@ -41,7 +41,7 @@ func (h *Handler) rewrite(pr *httputil.ProxyRequest) {
 	if h.Negotiate && slices.ContainsFunc(out.Header["Authorization"], isNegotiate) {
 		delete(out.Header, "Authorization") // all of it: with a second value nobody was identified
 	}
-	setForwarded(in, out)
+	h.setForwarded(in, out)
 	limitUpgrade(out)
 
 	switch v := x.verdict; {
@@ -60,10 +60,10 @@ func (h *Handler) rewrite(pr *httputil.ProxyRequest) {
 	x.sent = time.Now()
 }
 
-// setForwarded sets X-Forwarded-For, -Host and -Proto. What came from a peer on this machine, where a TLS front end
+// setForwarded sets X-Forwarded-For, -Host, -Proto, and -Prefix where one was taken off. What came from a peer on this machine, where a TLS front end
 // stands, is kept and added to, and so are its other X-Forwarded- headers and Forwarded; from any other peer they are
 // the client's own invention and are dropped. Spellings that only an upstream would take for these names never pass.
-func setForwarded(in, out *http.Request) {
+func (h *Handler) setForwarded(in, out *http.Request) {
 	for name := range out.Header {
 		if forwarding, _ := headers.IsForwarding(name); forwarding {
 			delete(out.Header, name)
@@ -82,6 +82,9 @@ func setForwarded(in, out *http.Request) {
 			ip = strings.Join(prior, ", ") + ", " + ip
 		}
 		out.Header["X-Forwarded-For"] = []string{ip}
+	}
+	if h.Prefix != "" {
+		out.Header["X-Forwarded-Prefix"] = []string{strings.Join(out.Header["X-Forwarded-Prefix"], "") + h.Prefix}
 	}
 	if _, ok := out.Header["X-Forwarded-Host"]; !ok && in.Host != "" {
 		out.Header["X-Forwarded-Host"] = []string{in.Host}

@@ -58,6 +58,12 @@ type Handler struct {
 	InsecureServiceTokenRolesOptional bool
 	// Headers says what goes into identity headers.
 	Headers headers.Options
+	// Bind is the mode of token binding here; nil: that of the Validator.
+	Bind *bind.Mode
+	// RequiredRoles are the roles one of which a user needs; nil: any user may come.
+	RequiredRoles []string
+	// Prefix is what a Router has taken off the path; the upstream is told in X-Forwarded-Prefix.
+	Prefix string
 	// Anonymous are the requests that need no token; nil: none. The upstream gets them without any token and without a word
 	// on identity.
 	Anonymous *anonymous.Rules

@@ -18,6 +18,8 @@ const (
 	passedInvalid   outcome = "passed_invalid" // passed on without one, in delay mode
 	passedAnonymous outcome = "anonymous"      // passed on without one, by a rule
 	refusedToken    outcome = "refused"        // 401
+	forbidden       outcome = "forbidden"      // 403
+	noRoute         outcome = "no_route"       // 404
 	undecided       outcome = "undecided"      // 503
 	badRequest      outcome = "bad_request"    // 400 or 501
 	upstreamError   outcome = "upstream_error" // 502
@@ -31,6 +33,7 @@ type Metrics struct {
 	catalogs        *prometheus.CounterVec
 	senders         *prometheus.CounterVec
 	anonymous       *prometheus.CounterVec
+	routes          *prometheus.CounterVec
 	inFlight        prometheus.Gauge
 	upstreamSeconds prometheus.Histogram
 
@@ -60,6 +63,10 @@ func NewMetrics(r prometheus.Registerer) *Metrics {
 			Name: "authproxy_anonymous_requests_total",
 			Help: "Requests that needed no token, by route and by the rule that says so.",
 		}, []string{"route", "rule"}),
+		routes: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "authproxy_route_requests_total",
+			Help: "Requests by route, where there are several.",
+		}, []string{"route"}),
 		inFlight: prometheus.NewGauge(prometheus.GaugeOpts{
 			Name: "authproxy_requests_in_flight",
 			Help: "Requests under way.",
@@ -84,7 +91,7 @@ func NewMetrics(r prometheus.Registerer) *Metrics {
 	for _, result := range []string{"identified", "refused"} {
 		m.senders.WithLabelValues(result)
 	}
-	r.MustRegister(m.requests, m.refusals, m.catalogs, m.senders, m.anonymous, m.inFlight, m.upstreamSeconds)
+	r.MustRegister(m.requests, m.refusals, m.catalogs, m.senders, m.anonymous, m.routes, m.inFlight, m.upstreamSeconds)
 	return m
 }
 

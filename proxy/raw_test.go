@@ -251,7 +251,7 @@ func TestForwardedHeaders(t *testing.T) {
 	for name, tt := range tests {
 		t.Run(name, func(t *testing.T) {
 			out := &http.Request{Header: tt.came.Clone()}
-			setForwarded(in(tt.remote, tt.came), out)
+			(&Handler{}).setForwarded(in(tt.remote, tt.came), out)
 			if fmt.Sprint(out.Header) != fmt.Sprint(tt.want) {
 				t.Errorf("got  %v\nwant %v", out.Header, tt.want)
 			}

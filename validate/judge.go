@@ -31,14 +31,18 @@ func (v *Validator) judge(ctx context.Context, verified *Verified, r Request) *E
 }
 
 func (v *Validator) bound(verified *Verified, r Request) error {
-	if r.InsecureSkipBind || v.o.Bind == bind.Disabled {
+	mode := v.o.Bind
+	if r.Bind != nil {
+		mode = *r.Bind
+	}
+	if r.InsecureSkipBind || mode == bind.Disabled {
 		return nil
 	}
 	peer := r.Peer
 	if r.Identify != nil && len(verified.Token.Bind) > 0 {
 		peer = r.Identify()
 	}
-	return v.o.Bind.Check(verified.Token.Bind, peer)
+	return mode.Check(verified.Token.Bind, peer)
 }
 
 // standing says whether the signer of a verified token still counts.

@@ -106,6 +106,8 @@ type Request struct {
 	// Identify, if it is set, gives the Peer instead. It is called only for a bound token that holds otherwise, so that what
 	// only costs time need not be done for others.
 	Identify func() bind.Peer
+	// Bind is the mode for this request; nil: that of the Validator.
+	Bind *bind.Mode
 	// InsecureSkipBind leaves the binding unchecked: whoever vouches for the request answers for that.
 	InsecureSkipBind bool
 }

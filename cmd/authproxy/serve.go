@@ -175,7 +175,9 @@ func (p *parts) shutdown(cut context.CancelFunc) {
 }
 
 func (p *parts) close() {
-	p.transport.CloseIdleConnections()
+	for _, t := range p.transports {
+		t.CloseIdleConnections()
+	}
 	if p.identity != nil {
 		p.identity.Close()
 	}

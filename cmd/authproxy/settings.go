@@ -21,8 +21,10 @@ type settings struct {
 	upstreamKeepAlive  bool
 	upstreamCAFile     string
 	maxCatalogSize     int
-	anonymous          multi
+	anonymous          []string
 	anonymousPreflight bool
+	requiredRoles      []string
+	routeFlags         multi
 
 	listen, adminListen         string
 	tlsCertFile, tlsKeyFile     string
@@ -40,6 +42,7 @@ type settings struct {
 	checkConfig                 bool
 
 	token  *config.AuthToken // [keystone_authtoken]
+	routes []config.Route    // [authproxy:route:NAME] and --route
 	values []config.Value    // the proxy's own options, for --check-config
 }
 
@@ -67,10 +70,13 @@ func ownOptions() []ownOption {
 			func(s *settings) any { return &s.upstreamCAFile }},
 		{"max-catalog-size", "largest X-Service-Catalog in bytes, larger ones are left out; 0 is no limit", "49152",
 			func(s *settings) any { return &s.maxCatalogSize }},
-		{"anonymous", "METHOD|METHOD /PATH: requests that need no token; /PATH/* is every path that begins with /PATH/; more than once, or in lines", "",
+		{"anonymous", "list of METHOD|METHOD /PATH: requests that need no token; /PATH/* is every path that begins with /PATH/", "",
 			func(s *settings) any { return &s.anonymous }},
 		{"anonymous-preflight", "CORS preflights (OPTIONS with Origin and Access-Control-Request-Method) need no token", "false",
 			func(s *settings) any { return &s.anonymousPreflight }},
+		{"required-roles", "list of roles of which a user needs one, or gets a 403", "", func(s *settings) any { return &s.requiredRoles }},
+		{"route", "NAME; path=/PATH; host=HOST; upstream=URL; ...: another upstream for requests beneath a path or for a host, as the section [authproxy:route:NAME] of a --config-file; more than once", "",
+			func(s *settings) any { return &s.routeFlags }},
 		{"listen", "address for requests, HOST:PORT", "127.0.0.1:8080", func(s *settings) any { return &s.listen }},
 		{"tls-cert-file", "PEM file of the certificate, with its chain, that --listen shows; TLS is off without; taken into use when it changes", "",
 			func(s *settings) any { return &s.tlsCertFile }},
@@ -200,8 +206,26 @@ func readSettings(c *cli.Context, options []config.Option, environ []string) (*s
 	var err error
 	if s.token, err = config.LoadAuthToken(in); err != nil {
 		problems = append(problems, err)
+	} else if s.routes, err = config.LoadRoutes(in.Files, s.routeFlags, s.inherited()); err != nil {
+		problems = append(problems, err)
 	}
 	return s, errors.Join(problems...)
+}
+
+// inherited are the values that count for routes which do not say otherwise. What makes requests pass more easily, rules for
+// requests without a token, is each route's own.
+func (s *settings) inherited() (values []config.Value) {
+	for _, v := range s.token.Effective() {
+		if v.Name == "enforce_token_bind" || v.Name == "delay_auth_decision" || v.Name == "include_service_catalog" {
+			values = append(values, v)
+		}
+	}
+	for _, v := range s.values {
+		if v.Name == "required_roles" {
+			values = append(values, v)
+		}
+	}
+	return values
 }
 
 func parse(value string, to any) (err error) {

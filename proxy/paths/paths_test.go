@@ -68,6 +68,27 @@ func TestPlain(t *testing.T) {
 	}
 }
 
+// More of what Settled is asked stands in the tests of the Router.
+func TestSettled(t *testing.T) {
+	for _, tt := range []struct {
+		text, prefix string
+		want         bool
+	}{
+		{"/", "/a", true}, {"/a", "/a/b/c", true}, {"/a/", "/a", true}, {"/a/", "/a/b", true}, {"/a//", "/a", true}, {"/a//", "/a/b", false},
+		{"/a/b;c", "/a", true}, {"/a/b;c", "/a/b", false}, {"/a;b", "/a", false}, {"*", "/a", false}, {"/a/...", "/a", false}, {"/a/.", "/a", true},
+		{"/a/b/..", "/a", false}, {"/a/x..", "/a", true}, {"/a/%ff", "/a", false}, {"/a/%zz", "/a", true}, {"/a/b%2520c", "/a", true},
+		{"/x//y", "/a/b", true}, {"/x//y", "/x/b", false}, {"/x%2fy", "/a", false}, {"/%61//", "/a/b", false},
+	} {
+		u := &url.URL{Path: tt.text, RawPath: tt.text}
+		if parsed, err := url.ParseRequestURI(tt.text); err == nil {
+			u = parsed
+		}
+		if got := Settled(u, tt.prefix); got != tt.want {
+			t.Errorf("%s beneath %s: %v", tt.text, tt.prefix, got)
+		}
+	}
+}
+
 func TestUnder(t *testing.T) {
 	for _, tt := range []struct {
 		path, prefix string
