@@ -172,7 +172,7 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	x.outcome = x.verdict.outcome()
 	r = r.WithContext(context.WithValue(r.Context(), exchangeKey{}, x))
 	if r.Body != nil && r.ContentLength != 0 {
-		x.upload = &upload{body: r.Body, chunked: r.ContentLength < 0 && r.Header.Get("Expect") == "", released: make(chan struct{})}
+		x.upload = &upload{body: r.Body, chunked: r.ProtoMajor == 1 && r.ContentLength < 0 && r.Header.Get("Expect") == "", released: make(chan struct{})}
 		defer close(x.upload.released)
 		r.Body = x.upload
 	}

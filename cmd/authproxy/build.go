@@ -19,6 +19,7 @@ import (
 	"authproxy/keystone/token"
 	"authproxy/proxy"
 	"authproxy/proxy/admin"
+	"authproxy/proxy/listen"
 	"authproxy/proxy/reload"
 	"authproxy/revocation"
 	"authproxy/validate"
@@ -40,6 +41,8 @@ type parts struct {
 	validator    *validate.Validator
 	transports   []*http.Transport
 	data, admin  *http.Server
+
+	dataAddress, adminAddress listen.Address
 
 	senders  *senders
 	listener *reload.TLS // nil: no TLS
@@ -81,6 +84,12 @@ func build(s *settings, log *slog.Logger) (*parts, error) {
 	if p.shared, err = newSharedCache(&c.SharedCache, log); err != nil {
 		return nil, err
 	}
+	if p.dataAddress, err = listen.Parse(s.listen, "data"); err != nil {
+		return nil, fmt.Errorf("--listen: %w", err)
+	}
+	if p.adminAddress, err = listen.Parse(s.adminListen, "admin"); err != nil {
+		return nil, fmt.Errorf("--admin-listen: %w", err)
+	}
 	if err := p.buildListener(); err != nil {
 		return nil, err
 	}
@@ -95,7 +104,7 @@ func build(s *settings, log *slog.Logger) (*parts, error) {
 	if err != nil {
 		return nil, err
 	}
-	p.data = proxy.NewServer(p.life.track(handler), proxy.ServerOptions{MaxToken: c.MaxTokenSize, Log: log})
+	p.data = proxy.NewServer(p.life.track(handler), proxy.ServerOptions{MaxToken: c.MaxTokenSize, HTTP2: s.http2, Log: log})
 	p.admin = proxy.NewServer(admin.New(admin.Options{Gatherer: p.registry, Ready: p.ready, Status: p.status}), proxy.ServerOptions{Log: log})
 	return p, nil
 }

@@ -4,7 +4,6 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
-	"strings"
 
 	"authproxy/proxy/peer"
 	"authproxy/proxy/peer/spnego"
@@ -30,7 +29,7 @@ func (p *parts) buildListener() error {
 	case s.tlsKeyFile == "":
 		return errors.New("--tls-cert-file needs --tls-key-file")
 	}
-	l := &reload.TLS{CertFile: s.tlsCertFile, KeyFile: s.tlsKeyFile, ClientCAFile: s.tlsClientCAFile}
+	l := &reload.TLS{CertFile: s.tlsCertFile, KeyFile: s.tlsKeyFile, ClientCAFile: s.tlsClientCAFile, HTTP2: s.http2}
 	if err := p.watch("listener", l.Files(), l.Load); err != nil {
 		return fmt.Errorf("TLS of --listen: %w", err)
 	}
@@ -65,7 +64,7 @@ func (p *parts) buildSenders(routes []route) error {
 	switch {
 	case len(s.trustedPeerNames) > 0 && !certificates:
 		return errors.New("--trusted-peer-names needs --tls-client-ca-file: names count only in certificates of those CAs")
-	case fronts.UnixSocket && !strings.HasPrefix(s.listen, "unix:"):
+	case fronts.UnixSocket && !p.dataAddress.Unix() && !p.dataAddress.Systemd():
 		return fmt.Errorf("--trusted-peers: unix has no effect: --listen %s is no unix socket", s.listen)
 	case s.kerberosKeytab == "" && s.kerberosPrincipal != "":
 		return errors.New("--kerberos-principal needs --kerberos-keytab")

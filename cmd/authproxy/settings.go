@@ -28,6 +28,7 @@ type settings struct {
 
 	listen, adminListen         string
 	tlsCertFile, tlsKeyFile     string
+	http2                       bool
 	tlsClientCAFile             string
 	kerberosKeytab              string
 	kerberosPrincipal           string
@@ -77,10 +78,11 @@ func ownOptions() []ownOption {
 		{"required-roles", "list of roles of which a user needs one, or gets a 403", "", func(s *settings) any { return &s.requiredRoles }},
 		{"route", "NAME; path=/PATH; host=HOST; upstream=URL; ...: another upstream for requests beneath a path or for a host, as the section [authproxy:route:NAME] of a --config-file; more than once", "",
 			func(s *settings) any { return &s.routeFlags }},
-		{"listen", "address for requests, HOST:PORT", "127.0.0.1:8080", func(s *settings) any { return &s.listen }},
+		{"listen", "address for requests: HOST:PORT, unix:/PATH[,mode=0660], or systemd for its socket with FileDescriptorName=data", "127.0.0.1:8080", func(s *settings) any { return &s.listen }},
 		{"tls-cert-file", "PEM file of the certificate, with its chain, that --listen shows; TLS is off without; taken into use when it changes", "",
 			func(s *settings) any { return &s.tlsCertFile }},
 		{"tls-key-file", "PEM file of its key", "", func(s *settings) any { return &s.tlsKeyFile }},
+		{"http2", "offer HTTP/2 to clients of a --listen that speaks TLS", "true", func(s *settings) any { return &s.http2 }},
 		{"tls-client-ca-file", "PEM file of the CAs whose client certificates are verified, if a client shows one: for tokens bound to x509, and for --trusted-peer-names", "",
 			func(s *settings) any { return &s.tlsClientCAFile }},
 		{"kerberos-keytab", "keytab of HTTP/HOST: clients authenticate by Negotiate (SPNEGO), for tokens bound to kerberos; taken into use when it changes", "",
@@ -97,7 +99,7 @@ func ownOptions() []ownOption {
 			func(s *settings) any { return &s.remoteUserHeader }},
 		{"auth-type-header", "header in which they tell how he was authenticated (AUTH_TYPE): Negotiate", "X-Auth-Type",
 			func(s *settings) any { return &s.authTypeHeader }},
-		{"admin-listen", "address for /metrics, /healthz, /readyz and /status, HOST:PORT", "127.0.0.1:8081",
+		{"admin-listen", "address for /metrics, /healthz, /readyz and /status: HOST:PORT, unix:/PATH[,mode=0660], or systemd for its socket with FileDescriptorName=admin", "127.0.0.1:8081",
 			func(s *settings) any { return &s.adminListen }},
 		{"reload-interval", "how often to look whether the files of TLS and Kerberos have changed", "10s", func(s *settings) any { return &s.reloadInterval }},
 		{"drain-delay", "after SIGTERM: how long to go on serving while /readyz says 503, so that load balancers notice", "3s",
