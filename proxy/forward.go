@@ -60,22 +60,25 @@ func (h *Handler) rewrite(pr *httputil.ProxyRequest) {
 	x.sent = time.Now()
 }
 
-// setForwarded sets X-Forwarded-For, -Host, -Proto, and -Prefix where one was taken off. What came from a peer on this machine, where a TLS front end
-// stands, is kept and added to, and so are its other X-Forwarded- headers and Forwarded; from any other peer they are
-// the client's own invention and are dropped. Spellings that only an upstream would take for these names never pass.
+// setForwarded sets X-Forwarded-For, -Host, -Proto, and -Prefix where one was taken off. What came from a trusted front end is
+// kept and added to, and so are its other X-Forwarded- headers and Forwarded; from any other peer they are the client's own
+// invention and are dropped. Spellings that only an upstream would take for these names never pass.
 func (h *Handler) setForwarded(in, out *http.Request) {
 	for name := range out.Header {
 		if forwarding, _ := headers.IsForwarding(name); forwarding {
 			delete(out.Header, name)
 		}
 	}
-	ip, local := peerOf(in.RemoteAddr)
-	if local {
+	ip, trusted := h.cameFrom(in)
+	if trusted {
 		for name, values := range in.Header {
 			if _, canonical := headers.IsForwarding(name); canonical {
 				out.Header[name] = values
 			}
 		}
+	}
+	if prior := out.Header["Forwarded"]; ip != "" && len(prior) > 0 {
+		out.Header["Forwarded"] = []string{strings.Join(prior, ", ") + ", " + forwardedElement(ip, in.TLS != nil)}
 	}
 	if prior := out.Header["X-Forwarded-For"]; ip != "" {
 		if len(prior) > 0 {

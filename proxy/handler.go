@@ -19,6 +19,7 @@ import (
 
 	"authproxy/proxy/anonymous"
 	"authproxy/proxy/headers"
+	"authproxy/proxy/peer"
 	"authproxy/validate"
 	"authproxy/validate/bind"
 )
@@ -70,6 +71,9 @@ type Handler struct {
 	// StripAlso are further headers that clients must not send, in any spelling.
 	StripAlso []string
 
+	// ForwardedFrom are the front ends whose X-Forwarded- headers and Forwarded are believed and added to; nil: those on this
+	// machine, and whoever connects to a unix socket. From any other peer the headers are its own invention, and are dropped.
+	ForwardedFrom *peer.Fronts
 	// Peers tells who sends a request, for tokens that are bound; nil: nobody knows.
 	Peers Peers
 	// Negotiate says that Peers does Kerberos: a token bound to it is answered with a challenge, and "Authorization:

@@ -93,11 +93,11 @@ func (h *Handler) judge(r *http.Request, v *verdict) {
 	v.userText = userToken(r.Header)
 	v.serviceText = first(r.Header[headers.ServiceToken])
 
-	sender := h.sender(r, v)
+	sender, client := h.sender(r, v), h.clientOf(r)
 	var service *validate.Verified
 	trusted := false // the service token has one of the roles that make one
 	if v.serviceText != "" {
-		service, v.service, trusted, v.serviceErr = h.judgeService(r, v.serviceText, v.userText, sender)
+		service, v.service, trusted, v.serviceErr = h.judgeService(r, v.serviceText, v.userText, sender, client)
 		if v.serviceErr != nil && !h.DelayAuthDecision && errors.Is(v.serviceErr, validate.ErrInvalid) {
 			return // refused whatever the user token is
 		}
@@ -108,7 +108,7 @@ func (h *Handler) judge(r *http.Request, v *verdict) {
 	}
 	user, err := h.Validator.Validate(r.Context(), validate.Request{
 		Token: v.userText, AllowExpired: trusted, Identify: sender, InsecureSkipBind: trusted && h.InsecureServiceTokenSkipsBind,
-		Bind: h.Bind,
+		Bind: h.Bind, Client: client,
 	})
 	if err != nil {
 		v.userErr = err
@@ -139,13 +139,13 @@ func (h *Handler) sender(r *http.Request, v *verdict) func() bind.Peer {
 	})
 }
 
-func (h *Handler) judgeService(r *http.Request, text, userText string, sender func() bind.Peer) (
+func (h *Handler) judgeService(r *http.Request, text, userText string, sender func() bind.Peer, client string) (
 	service *validate.Verified, id *headers.Identity, trusted bool, err error,
 ) {
 	if text == userText {
 		return nil, nil, false, refuse(SameToken, nil)
 	}
-	service, err = h.Validator.Validate(r.Context(), validate.Request{Token: text, Identify: sender, Bind: h.Bind})
+	service, err = h.Validator.Validate(r.Context(), validate.Request{Token: text, Identify: sender, Bind: h.Bind, Client: client})
 	if err != nil {
 		return nil, nil, false, err
 	}

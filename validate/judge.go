@@ -20,7 +20,7 @@ func (v *Validator) judge(ctx context.Context, verified *Verified, r Request) *E
 		if refused := v.standing(verified, now); refused != nil {
 			return refused
 		}
-		if refused := v.revoked(ctx, verified, now, expired); refused != nil {
+		if refused := v.revoked(ctx, verified, now, expired, r.Client); refused != nil {
 			return refused
 		}
 	}
@@ -59,7 +59,7 @@ func (v *Validator) standing(verified *Verified, now time.Time) *Error {
 }
 
 // revoked looks a signed token up in the revocation list, and puts it to the Identity service where the list cannot decide.
-func (v *Validator) revoked(ctx context.Context, verified *Verified, now time.Time, expired bool) *Error {
+func (v *Validator) revoked(ctx context.Context, verified *Verified, now time.Time, expired bool, client string) *Error {
 	if v.o.Revocations == nil {
 		return nil // InsecureSkipRevocation
 	}
@@ -81,7 +81,7 @@ func (v *Validator) revoked(ctx context.Context, verified *Verified, now time.Ti
 	if !fresh {
 		switch {
 		case v.o.Stale == revocation.PolicyOnline && v.o.Online != nil:
-			return v.vouch(ctx, verified, now, expired)
+			return v.vouch(ctx, verified, now, expired, client)
 		case v.o.Stale == revocation.PolicyAccept && list != nil:
 		default:
 			return refuse(RevocationStale, nil)
@@ -94,13 +94,13 @@ func (v *Validator) revoked(ctx context.Context, verified *Verified, now time.Ti
 	case expired:
 		// Lists commonly forget tokens that have expired, so an absent one says nothing.
 		if v.o.Online != nil {
-			return v.vouch(ctx, verified, now, expired)
+			return v.vouch(ctx, verified, now, expired, client)
 		}
 		return refuse(Expired, errors.New("the revocation list does not cover expired tokens"))
 	case decidable:
 		return nil
 	case v.o.UndecidableOnline && v.o.Online != nil:
-		return v.vouch(ctx, verified, now, expired)
+		return v.vouch(ctx, verified, now, expired, client)
 	}
 	return refuse(Undecidable, errors.New("the revocation list names tokens by id alone, and this token can have been issued in a text that is not known here"))
 }

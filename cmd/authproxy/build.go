@@ -96,6 +96,9 @@ func build(s *settings, log *slog.Logger) (*parts, error) {
 	if err := p.buildSenders(routes); err != nil {
 		return nil, err
 	}
+	if s.onlineLimitClient > s.onlineLimit {
+		return nil, fmt.Errorf("--online-limit-client %d is more than --online-limit %d, so that it would bound nothing", s.onlineLimitClient, s.onlineLimit)
+	}
 	if p.validator, err = validate.New(p.validation(mode)); err != nil {
 		return nil, err
 	}
@@ -197,6 +200,8 @@ func (p *parts) validation(mode bind.Mode) validate.Options {
 		HashAlgorithms:         c.HashAlgorithms,
 		UndecidableOnline:      c.UndecidablePolicy == "online",
 		Bind:                   mode,
+		OnlineLimit:            p.settings.onlineLimit,
+		OnlineLimitClient:      p.settings.onlineLimitClient,
 		CacheTTL:               c.TokenCacheTime,
 		CacheBytes:             int(c.CacheSizeBytes),
 	}

@@ -12,6 +12,7 @@ import (
 	"authproxy/proxy"
 	"authproxy/proxy/anonymous"
 	"authproxy/proxy/headers"
+	"authproxy/proxy/peer"
 	"authproxy/validate/bind"
 )
 
@@ -85,6 +86,10 @@ func (p *parts) buildRoutes(routes []route) (http.Handler, error) {
 	if err != nil {
 		return nil, err
 	}
+	fronts, err := peer.ParseFronts(s.forwardedFrom, nil)
+	if err != nil {
+		return nil, fmt.Errorf("--forwarded-from: %w", err)
+	}
 	metrics := proxy.NewMetrics(p.registry)
 	var ways []proxy.Route
 	for _, r := range routes {
@@ -104,6 +109,7 @@ func (p *parts) buildRoutes(routes []route) (http.Handler, error) {
 			Bind:                              &r.bind,
 			RequiredRoles:                     r.RequiredRoles,
 			Anonymous:                         r.rules,
+			ForwardedFrom:                     &fronts,
 			Metrics:                           metrics,
 			Log:                               p.log,
 		}

@@ -26,21 +26,23 @@ type settings struct {
 	requiredRoles      []string
 	routeFlags         multi
 
-	listen, adminListen         string
-	tlsCertFile, tlsKeyFile     string
-	http2                       bool
-	tlsClientCAFile             string
-	kerberosKeytab              string
-	kerberosPrincipal           string
-	kerberosRealmMap            []string
-	trustedPeers                []string
-	trustedPeerNames            []string
-	remoteUserHeader            string
-	authTypeHeader              string
-	drainDelay, shutdownTimeout time.Duration
-	reloadInterval              time.Duration
-	logLevel, logFormat         string
-	checkConfig                 bool
+	listen, adminListen            string
+	tlsCertFile, tlsKeyFile        string
+	http2                          bool
+	tlsClientCAFile                string
+	kerberosKeytab                 string
+	kerberosPrincipal              string
+	kerberosRealmMap               []string
+	trustedPeers                   []string
+	trustedPeerNames               []string
+	forwardedFrom                  []string
+	onlineLimit, onlineLimitClient int
+	remoteUserHeader               string
+	authTypeHeader                 string
+	drainDelay, shutdownTimeout    time.Duration
+	reloadInterval                 time.Duration
+	logLevel, logFormat            string
+	checkConfig                    bool
 
 	token  *config.AuthToken // [keystone_authtoken]
 	routes []config.Route    // [authproxy:route:NAME] and --route
@@ -95,6 +97,11 @@ func ownOptions() []ownOption {
 			func(s *settings) any { return &s.trustedPeers }},
 		{"trusted-peer-names", "the same by client certificate: list of DNS names and URIs in it", "",
 			func(s *settings) any { return &s.trustedPeerNames }},
+		{"forwarded-from", "list of addresses and networks of front ends whose X-Forwarded- headers and Forwarded are believed and added to, and the word unix", "127.0.0.0/8,::1,unix",
+			func(s *settings) any { return &s.forwardedFrom }},
+		{"online-limit", "how many questions about tokens the Identity service is asked at once; more are a 503", "32", func(s *settings) any { return &s.onlineLimit }},
+		{"online-limit-client", "how many of them for one client address, so that one client cannot keep out the others; 0 is half of --online-limit", "0",
+			func(s *settings) any { return &s.onlineLimitClient }},
 		{"remote-user-header", "header in which trusted peers tell the user (REMOTE_USER); removed from all requests where there are any such peers", "X-Remote-User",
 			func(s *settings) any { return &s.remoteUserHeader }},
 		{"auth-type-header", "header in which they tell how he was authenticated (AUTH_TYPE): Negotiate", "X-Auth-Type",
@@ -257,7 +264,7 @@ func parse(value string, to any) (err error) {
 		}
 	case *int:
 		if *to, err = strconv.Atoi(value); err != nil || *to < 0 {
-			err = fmt.Errorf("%q is not a number of bytes", value)
+			err = fmt.Errorf("%q is not a whole number, 0 or more", value)
 		}
 	case *time.Duration:
 		if *to, err = time.ParseDuration(value); err != nil || *to < 0 {
