@@ -20,7 +20,7 @@ func (v *Validator) judge(ctx context.Context, verified *Verified, r Request) *E
 		if refused := v.standing(verified, now); refused != nil {
 			return refused
 		}
-		if refused := v.revoked(ctx, verified, now, expired); refused != nil {
+		if refused := v.revoked(ctx, verified, now, expired, r.Client); refused != nil {
 			return refused
 		}
 	}
@@ -31,14 +31,18 @@ func (v *Validator) judge(ctx context.Context, verified *Verified, r Request) *E
 }
 
 func (v *Validator) bound(verified *Verified, r Request) error {
-	if r.InsecureSkipBind || v.o.Bind == bind.Disabled {
+	mode := v.o.Bind
+	if r.Bind != nil {
+		mode = *r.Bind
+	}
+	if r.InsecureSkipBind || mode == bind.Disabled {
 		return nil
 	}
 	peer := r.Peer
 	if r.Identify != nil && len(verified.Token.Bind) > 0 {
 		peer = r.Identify()
 	}
-	return v.o.Bind.Check(verified.Token.Bind, peer)
+	return mode.Check(verified.Token.Bind, peer)
 }
 
 // standing says whether the signer of a verified token still counts.
@@ -55,7 +59,7 @@ func (v *Validator) standing(verified *Verified, now time.Time) *Error {
 }
 
 // revoked looks a signed token up in the revocation list, and puts it to the Identity service where the list cannot decide.
-func (v *Validator) revoked(ctx context.Context, verified *Verified, now time.Time, expired bool) *Error {
+func (v *Validator) revoked(ctx context.Context, verified *Verified, now time.Time, expired bool, client string) *Error {
 	if v.o.Revocations == nil {
 		return nil // InsecureSkipRevocation
 	}
@@ -77,7 +81,7 @@ func (v *Validator) revoked(ctx context.Context, verified *Verified, now time.Ti
 	if !fresh {
 		switch {
 		case v.o.Stale == revocation.PolicyOnline && v.o.Online != nil:
-			return v.vouch(ctx, verified, now, expired)
+			return v.vouch(ctx, verified, now, expired, client)
 		case v.o.Stale == revocation.PolicyAccept && list != nil:
 		default:
 			return refuse(RevocationStale, nil)
@@ -90,13 +94,13 @@ func (v *Validator) revoked(ctx context.Context, verified *Verified, now time.Ti
 	case expired:
 		// Lists commonly forget tokens that have expired, so an absent one says nothing.
 		if v.o.Online != nil {
-			return v.vouch(ctx, verified, now, expired)
+			return v.vouch(ctx, verified, now, expired, client)
 		}
 		return refuse(Expired, errors.New("the revocation list does not cover expired tokens"))
 	case decidable:
 		return nil
 	case v.o.UndecidableOnline && v.o.Online != nil:
-		return v.vouch(ctx, verified, now, expired)
+		return v.vouch(ctx, verified, now, expired, client)
 	}
 	return refuse(Undecidable, errors.New("the revocation list names tokens by id alone, and this token can have been issued in a text that is not known here"))
 }
