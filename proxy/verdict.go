@@ -83,6 +83,7 @@ func (h *Handler) judge(r *http.Request, v *verdict) {
 	}
 	user, err := h.Validator.Validate(r.Context(), validate.Request{
 		Token: v.userText, AllowExpired: trusted, Identify: sender, InsecureSkipBind: trusted && h.InsecureServiceTokenSkipsBind,
+		Method: r.Method, Path: r.URL.Path, SkipAccessRules: trusted,
 	})
 	if err != nil {
 		v.userErr = err
@@ -112,7 +113,7 @@ func (h *Handler) judgeService(r *http.Request, text, userText string, sender fu
 	if text == userText {
 		return nil, nil, false, refuse(SameToken, nil)
 	}
-	service, err = h.Validator.Validate(r.Context(), validate.Request{Token: text, Identify: sender})
+	service, err = h.Validator.Validate(r.Context(), validate.Request{Token: text, Identify: sender, Method: r.Method, Path: r.URL.Path})
 	if err != nil {
 		return nil, nil, false, err
 	}

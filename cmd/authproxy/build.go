@@ -94,6 +94,10 @@ func build(s *settings, log *slog.Logger) (*parts, error) {
 		return nil, err
 	}
 
+	encoding, err := headers.ParseEncoding(s.headerEncoding)
+	if err != nil {
+		return nil, fmt.Errorf("header-encoding: %w", err)
+	}
 	roots, err := upstreamRoots(s.upstreamCAFile)
 	if err != nil {
 		return nil, err
@@ -107,7 +111,7 @@ func build(s *settings, log *slog.Logger) (*parts, error) {
 		ChallengeURI:                      challengeURI(c),
 		ServiceTokenRoles:                 c.ServiceTokenRoles,
 		InsecureServiceTokenRolesOptional: !c.ServiceTokenRolesRequired,
-		Headers:                           headers.Options{OmitCatalog: !c.IncludeServiceCatalog, MaxCatalog: s.maxCatalogSize},
+		Headers:                           headers.Options{OmitCatalog: !c.IncludeServiceCatalog, MaxCatalog: s.maxCatalogSize, Encoding: encoding},
 		InsecureServiceTokenSkipsBind:     c.InsecureServiceTokenSkipsBind,
 		Metrics:                           proxy.NewMetrics(p.registry),
 		Log:                               log,
@@ -209,6 +213,7 @@ func (p *parts) validation(mode bind.Mode) validate.Options {
 		HashAlgorithms:         c.HashAlgorithms,
 		UndecidableOnline:      c.UndecidablePolicy == "online",
 		Bind:                   mode,
+		ServiceType:            c.ServiceType,
 		CacheTTL:               c.TokenCacheTime,
 		CacheBytes:             int(c.CacheSizeBytes),
 	}

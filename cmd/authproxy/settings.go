@@ -21,6 +21,7 @@ type settings struct {
 	upstreamKeepAlive bool
 	upstreamCAFile    string
 	maxCatalogSize    int
+	headerEncoding    string
 
 	listen, adminListen         string
 	tlsCertFile, tlsKeyFile     string
@@ -65,6 +66,8 @@ func ownOptions() []ownOption {
 			func(s *settings) any { return &s.upstreamCAFile }},
 		{"max-catalog-size", "largest X-Service-Catalog in bytes, larger ones are left out; 0 is no limit", "49152",
 			func(s *settings) any { return &s.maxCatalogSize }},
+		{"header-encoding", "how names that are not ASCII are written into identity headers: utf-8, or iso-8859-1 for Python services behind WSGI", "utf-8",
+			func(s *settings) any { return &s.headerEncoding }},
 		{"listen", "address for requests, HOST:PORT", "127.0.0.1:8080", func(s *settings) any { return &s.listen }},
 		{"tls-cert-file", "PEM file of the certificate, with its chain, that --listen shows; TLS is off without; taken into use when it changes", "",
 			func(s *settings) any { return &s.tlsCertFile }},

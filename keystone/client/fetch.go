@@ -60,6 +60,10 @@ func saysNoPKI(status int) bool {
 	return status == http.StatusForbidden || status == http.StatusNotFound || status == http.StatusGone
 }
 
+// accessRules says that whoever asks enforces the access rules of application credentials. Without it Keystone does not know
+// tokens that have some.
+var accessRules = http.Header{"Openstack-Identity-Access-Rules": {"1"}}
+
 // Validate asks the service about a token, GET /v3/auth/tokens. body is the JSON of the token ({"token":{…}}). allowExpired
 // also accepts one that expired within the service's allow_expired_window. The error wraps ErrNotFound where the service says
 // that there is no such token: a 404 that has Keystone's error body, since that of a load balancer says nothing about tokens.
@@ -79,7 +83,7 @@ func (c *Client) Validate(ctx context.Context, text string, allowExpired bool) (
 	if len(query) > 0 {
 		target += "?" + query.Encode()
 	}
-	a, err := c.sendOwn(ctx, call{doing: doing, method: http.MethodGet, url: target, subject: text, limit: maxTokenBody, timeout: c.options.Timeout})
+	a, err := c.sendOwn(ctx, call{doing: doing, method: http.MethodGet, url: target, subject: text, header: accessRules, limit: maxTokenBody, timeout: c.options.Timeout})
 	switch {
 	case err != nil:
 		return nil, err
