@@ -135,6 +135,8 @@ func TestAccessRules(t *testing.T) {
 		"another method":                       {"image", restricted, "HEAD", "/v2/images/1", false, AccessRules},
 		"a rule for another service":           {"image", restricted, "POST", "/v2/images/1", false, AccessRules},
 		"beside a service token":               {"image", restricted, "POST", "/v2/images/1", true, ""},
+		"the same without service_type":        {"", restricted, "POST", "/v2/images/1", true, AccessRules},
+		"the same, not in the catalog":         {"compute", restricted, "POST", "/v2/images/1", true, AccessRules},
 		"a path that climbs":                   {"image", restricted, "GET", "/v2/images/..", false, AccessRules},
 		"service_type is not set":              {"", restricted, "GET", "/v2/images/1", false, AccessRules},
 		"service_type is not in the catalog":   {"compute", restricted, "POST", "/v2/images/1", false, AccessRules},
