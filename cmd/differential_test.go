@@ -85,30 +85,9 @@ type differential struct {
 // logIn gets real tokens, and gives each an opaque name too, under which the Identity service knows it.
 func (d *differential) logIn() {
 	t, c := d.t, d.c
-	admin, err := c.Token(t.Context(), "admin", c.AdminPassword, "admin")
-	must(t, err)
-	ask := func(method, path, body string, status int) string {
-		t.Helper()
-		res, text, err := cloud.Call(t.Context(), method, c.Keystone+path, map[string]string{"X-Auth-Token": admin}, body)
-		must(t, err)
-		if res.StatusCode != status {
-			t.Fatalf("%s %s: %s\n%s", method, path, res.Status, text)
-		}
-		return text
-	}
-	first := func(list, path string) string {
-		t.Helper()
-		var found map[string]json.RawMessage
-		must(t, json.Unmarshal([]byte(ask(http.MethodGet, path, "", http.StatusOK)), &found))
-		var items []struct{ ID string }
-		must(t, json.Unmarshal(found[list], &items))
-		if len(items) != 1 {
-			t.Fatalf("%s: %d items", path, len(items))
-		}
-		return items[0].ID
-	}
-	alice, member := first("users", "/v3/users?name=alice"), first("roles", "/v3/roles?name=member")
-	ask(http.MethodPut, "/v3/domains/default/users/"+alice+"/roles/"+member, "", http.StatusNoContent)
+	admin := administrator(t, c)
+	alice, member := admin.id("users", "/v3/users?name=alice"), admin.id("roles", "/v3/roles?name=member")
+	admin.ask(http.MethodPut, "/v3/domains/default/users/"+alice+"/roles/"+member, "", http.StatusNoContent)
 
 	logIn := func(user, password, scope string) string {
 		t.Helper()
@@ -127,7 +106,7 @@ func (d *differential) logIn() {
 		"project":  logIn("alice", "wonderland", project("demo")),
 		"unscoped": logIn("alice", "wonderland", ""),
 		"domain":   logIn("alice", "wonderland", `,"scope":{"domain":{"id":"default"}}`),
-		"admin":    admin,
+		"admin":    admin.token,
 		"service":  logIn("authproxy", c.ServicePassword, project("service")),
 		"revoked":  logIn("alice", "wonderland", project("demo")),
 	}

@@ -3,6 +3,7 @@ package cmd
 import (
 	"bytes"
 	"context"
+	"encoding/json"
 	"io"
 	"net/http"
 	"os"
@@ -130,4 +131,58 @@ func python(t *testing.T, modules ...string) string {
 		}
 	}
 	return path
+}
+
+// admins asks the Identity service as the administrator.
+type admins struct {
+	t     *testing.T
+	c     *cloud.Cloud
+	token string
+}
+
+func administrator(t *testing.T, c *cloud.Cloud) *admins {
+	t.Helper()
+	text, err := c.Token(t.Context(), "admin", c.AdminPassword, "admin")
+	must(t, err)
+	return &admins{t: t, c: c, token: text}
+}
+
+// ask makes a request, and wants a status.
+func (a *admins) ask(method, path, body string, status int) string {
+	a.t.Helper()
+	res, text, err := cloud.Call(a.t.Context(), method, a.c.Keystone+path, map[string]string{"X-Auth-Token": a.token}, body)
+	must(a.t, err)
+	if res.StatusCode != status {
+		a.t.Fatalf("%s %s: %s\n%s", method, path, res.Status, text)
+	}
+	return text
+}
+
+// id gives the id of the only item of a list.
+func (a *admins) id(list, path string) string {
+	a.t.Helper()
+	var found map[string]json.RawMessage
+	must(a.t, json.Unmarshal([]byte(a.ask(http.MethodGet, path, "", http.StatusOK)), &found))
+	var items []struct{ ID string }
+	must(a.t, json.Unmarshal(found[list], &items))
+	if len(items) != 1 {
+		a.t.Fatalf("%s: %d items", path, len(items))
+	}
+	return items[0].ID
+}
+
+// create makes an object, and gives its id.
+func (a *admins) create(kind, path, body string) string {
+	a.t.Helper()
+	var made map[string]struct{ ID string }
+	must(a.t, json.Unmarshal([]byte(a.ask(http.MethodPost, path, body, http.StatusCreated)), &made))
+	return made[kind].ID
+}
+
+// endpoint puts a URL into the catalog, for all who ask.
+func (a *admins) endpoint(service, region, url string) {
+	a.t.Helper()
+	for _, side := range []string{"public", "internal", "admin"} {
+		a.create("endpoint", "/v3/endpoints", `{"endpoint":{"service_id":"`+service+`","interface":"`+side+`","region_id":"`+region+`","url":"`+url+`"}}`)
+	}
 }
