@@ -91,8 +91,8 @@ func TestImportsPointDown(t *testing.T) {
 // TestNoHTTP: what decides about tokens must not be able to serve or to ask the network by itself.
 func TestNoHTTP(t *testing.T) {
 	packages := list(t)
-	for _, name := range []string{"certs", "certs/cms", "revocation", "validate", "validate/bind", "validate/sharedcache", "keystone/token", "keystone",
-		"internal/strictjson", "internal/privatedir"} {
+	for _, name := range []string{"certs", "certs/cms", "revocation", "revocation/events", "validate", "validate/bind", "validate/sharedcache", "keystone/token", "keystone",
+		"internal/strictjson", "internal/privatedir", "internal/pace"} {
 		p, ok := packages[name]
 		if !ok {
 			t.Errorf("there is no package %s", name)

@@ -227,6 +227,7 @@ type keystone struct {
 	mu        sync.Mutex
 	down      bool
 	list      []byte
+	events    string // "": this one has none
 	questions int
 }
 
@@ -267,6 +268,14 @@ func newKeystone(t *testing.T, p *pki) *keystone {
 		text, _ := json.Marshal(map[string]string{"signed": string(k.list)})
 		return text
 	}))
+	mux.HandleFunc("GET /v3/OS-REVOKE/events", func(w http.ResponseWriter, r *http.Request) {
+		k.mu.Lock()
+		defer k.mu.Unlock()
+		if k.events == "" {
+			w.WriteHeader(http.StatusNotFound)
+		}
+		fmt.Fprint(w, k.events)
+	})
 	k.Server = httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		k.mu.Lock()
 		down := k.down
