@@ -49,6 +49,7 @@ type parts struct {
 
 	local bool // certificates and list come from files, so a failure to load them is a mistake of the operator
 	life  lifetime
+	asked refetches
 }
 
 // build puts the parts together. It reads CA files, and starts nothing.
@@ -120,7 +121,7 @@ func build(s *settings, log *slog.Logger) (*parts, error) {
 		handler.StripAlso = p.senders.headers
 	}
 	p.data = proxy.NewServer(p.life.track(handler), proxy.ServerOptions{MaxToken: c.MaxTokenSize, Log: log})
-	p.admin = proxy.NewServer(admin.New(admin.Options{Gatherer: p.registry, Ready: p.ready, Status: p.status}), proxy.ServerOptions{Log: log})
+	p.admin = proxy.NewServer(admin.New(admin.Options{Gatherer: p.registry, Ready: p.ready, Status: p.status, Refetch: p.refetch}), proxy.ServerOptions{Log: log})
 	return p, nil
 }
 

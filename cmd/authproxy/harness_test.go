@@ -260,7 +260,11 @@ func newKeystone(t *testing.T, p *pki) *keystone {
 			_, _ = w.Write(text())
 		}
 	}
-	mux.HandleFunc("GET /v3/OS-SIMPLE-CERT/certificates", signed(func() []byte { return p.signer.CertPEM }))
+	mux.HandleFunc("GET /v3/OS-SIMPLE-CERT/certificates", signed(func() []byte {
+		k.mu.Lock()
+		defer k.mu.Unlock()
+		return p.signer.CertPEM
+	}))
 	mux.HandleFunc("GET /v3/OS-SIMPLE-CERT/ca", signed(func() []byte { return p.ca.CertPEM() }))
 	mux.HandleFunc("GET /v3/auth/tokens/OS-PKI/revoked", signed(func() []byte {
 		k.mu.Lock()
