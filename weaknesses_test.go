@@ -27,7 +27,7 @@ var weaknesses = []struct {
 	{6, "CVE-2013-2166, CVE-2013-2167: unprotected entries in memcached", []string{"validate/sharedcache.TestForeignValues", "validate/sharedcache.TestPythonWithOtherProtection"}},
 	{7, "CVE-2014-0105: answers about another token", []string{"validate/sharedcache.TestMixedUpAnswers", "validate/sharedcache.TestLyingMemcached", "validate.TestAnotherUsersAnswer"}},
 	{8, "CVE-2014-7144, CVE-2015-1852: booleans as strings", []string{"keystone/config.TestBooleans"}},
-	{9, "CVE-2013-2255: the Identity service's certificate", []string{"keystone/client.TestTLS", "validate.TestReasons"}},
+	{9, "CVE-2013-2255: the Identity service's certificate", []string{"keystone/client.TestTLS", "validate.TestOpaqueTokens"}},
 	{10, "CVE-2026-22797: identity headers stripped on every path", []string{"proxy/headers.TestEveryNameOfTheTableIsStripped", "proxy.TestVerdicts", "proxy.TestAnonymous", "cmd.TestSameAsAuthToken"}},
 	{11, "any token is a service token, also the user's own", []string{"proxy.TestVerdicts", "proxy.TestServiceTokenOptions", "cmd.TestSameAsAuthToken"}},
 	{12, "OpenStack-System-Scope from a client", []string{"proxy/headers.TestStrip", "proxy.TestVerdicts", "cmd.TestSameAsAuthToken"}},
