@@ -25,7 +25,7 @@ func (v *Validator) judge(ctx context.Context, verified *Verified, r Request) *E
 		if refused := v.standing(verified, now); refused != nil {
 			return refused
 		}
-		if refused := v.revoked(ctx, verified, now, expired, eventsStale); refused != nil {
+		if refused := v.revoked(ctx, verified, now, expired, eventsStale, r.Client); refused != nil {
 			return refused
 		}
 	}
@@ -36,14 +36,18 @@ func (v *Validator) judge(ctx context.Context, verified *Verified, r Request) *E
 }
 
 func (v *Validator) bound(verified *Verified, r Request) error {
-	if r.InsecureSkipBind || v.o.Bind == bind.Disabled {
+	mode := v.o.Bind
+	if r.Bind != nil {
+		mode = *r.Bind
+	}
+	if r.InsecureSkipBind || mode == bind.Disabled {
 		return nil
 	}
 	peer := r.Peer
 	if r.Identify != nil && len(verified.Token.Bind) > 0 {
 		peer = r.Identify()
 	}
-	return v.o.Bind.Check(verified.Token.Bind, peer)
+	return mode.Check(verified.Token.Bind, peer)
 }
 
 // standing says whether the signer of a verified token still counts.
@@ -65,19 +69,21 @@ func (v *Validator) eventsInstead() bool {
 }
 
 // revoked looks a signed token up in what is known of revocations, and puts it to the Identity service where that cannot decide.
-func (v *Validator) revoked(ctx context.Context, verified *Verified, now time.Time, expired, eventsStale bool) *Error {
+func (v *Validator) revoked(ctx context.Context, verified *Verified, now time.Time, expired, eventsStale bool, client string) *Error {
 	if v.o.Revocations == nil {
 		return nil // InsecureSkipRevocation
 	}
 	// In this order: a list that comes in between is newer than what was found fresh, never older.
 	fresh := v.o.Revocations.Fresh(now)
 	list := v.o.Revocations.Current()
-	for i, id := range verified.ids {
-		if list.ContainsID(id) {
-			if i < len(v.o.HashAlgorithms) {
-				return v.refuseRevoked(byID)
+	if !list.Empty() { // else the hashes of the text need not be made
+		for i, id := range v.ids(verified) {
+			if list.ContainsID(id) {
+				if i < len(v.o.HashAlgorithms) {
+					return v.refuseRevoked(byID)
+				}
+				return v.refuseRevoked(byCanonicalID)
 			}
-			return v.refuseRevoked(byCanonicalID)
 		}
 	}
 	for _, id := range verified.Token.AuditIDs {
@@ -92,7 +98,7 @@ func (v *Validator) revoked(ctx context.Context, verified *Verified, now time.Ti
 	if !fresh || eventsStale {
 		switch {
 		case v.o.Stale == revocation.PolicyOnline && v.o.Online != nil:
-			return v.vouch(ctx, verified, now, expired)
+			return v.vouch(ctx, verified, now, expired, client)
 		case v.o.Stale == revocation.PolicyAccept && known:
 		default:
 			return refuse(RevocationStale, nil)
@@ -105,13 +111,13 @@ func (v *Validator) revoked(ctx context.Context, verified *Verified, now time.Ti
 	case expired:
 		// Lists commonly forget tokens that have expired, so an absent one says nothing.
 		if v.o.Online != nil {
-			return v.vouch(ctx, verified, now, expired)
+			return v.vouch(ctx, verified, now, expired, client)
 		}
 		return refuse(Expired, errors.New("the revocation list does not cover expired tokens"))
 	case decidable:
 		return nil
 	case v.o.UndecidableOnline && v.o.Online != nil:
-		return v.vouch(ctx, verified, now, expired)
+		return v.vouch(ctx, verified, now, expired, client)
 	}
 	return refuse(Undecidable, errors.New("the revocation list names tokens by id alone, and this token can have been issued in a text that is not known here"))
 }

@@ -85,6 +85,8 @@ type Options struct {
 	Online Online
 	// OnlineLimit is how many questions to the Identity service may be under way at once; 32 by default.
 	OnlineLimit int
+	// OnlineLimitClient is how many of these may be for one client; half of OnlineLimit by default.
+	OnlineLimitClient int
 	// Shared is asked before the Identity service about UUID, Fernet and JWS tokens; it may be nil. Signed tokens never go there:
 	// a signature is verified faster than memcached answers, and what others wrote is no proof of it.
 	Shared Shared
@@ -122,6 +124,10 @@ type Request struct {
 	// Identify, if it is set, gives the Peer instead. It is called only for a bound token that holds otherwise, so that what
 	// only costs time need not be done for others.
 	Identify func() bind.Peer
+	// Client is the address of who sends the request, "" where that says nothing: see Options.OnlineLimitClient.
+	Client string
+	// Bind is the mode for this request; nil: that of the Validator.
+	Bind *bind.Mode
 	// InsecureSkipBind leaves the binding unchecked: whoever vouches for the request answers for that.
 	InsecureSkipBind bool
 }
@@ -137,7 +143,7 @@ type Verified struct {
 
 	// For tokens with a signature.
 	signer  *certs.Signer
-	ids     []string // every id that a list may know it by, those of the text presented first
+	known   known
 	stock   stock
 	vouched atomic.Int64 // Unix nanoseconds until which the Identity service's word for it is good; 0: none
 
@@ -159,6 +165,7 @@ type Validator struct {
 	flights  singleflight.Group
 	elders   *elders // nil: nothing is shared
 	asking   chan struct{}
+	clients  *clients
 	counters counters
 }
 
@@ -203,13 +210,16 @@ func New(o Options) (*Validator, error) {
 	if o.OnlineLimit <= 0 {
 		o.OnlineLimit = 32
 	}
+	if o.OnlineLimitClient <= 0 {
+		o.OnlineLimitClient = max(1, o.OnlineLimit/2)
+	}
 	if o.AllowExpiredWindow == 0 {
 		o.AllowExpiredWindow = 48 * time.Hour
 	}
 	if o.Now == nil {
 		o.Now = time.Now
 	}
-	v := &Validator{o: o, refused: newRefusals(), asking: make(chan struct{}, o.OnlineLimit)}
+	v := &Validator{o: o, refused: newRefusals(), asking: make(chan struct{}, o.OnlineLimit), clients: newClients(o.OnlineLimitClient)}
 	if o.CacheTTL > 0 {
 		v.cache = newCache(o.CacheBytes)
 		if o.Shared != nil {
@@ -244,7 +254,7 @@ func (v *Validator) Validate(ctx context.Context, r Request) (*Verified, error) 
 	case len(text) > v.maxText():
 		return nil, refuse(TooLarge, fmt.Errorf("%d bytes of text, %d are allowed", len(text), v.maxText()))
 	}
-	verified, refused := v.find(ctx, text, r.AllowExpired)
+	verified, refused := v.find(ctx, text, r.AllowExpired, r.Client)
 	if refused == nil {
 		refused = v.judge(ctx, verified, r)
 	}
@@ -267,7 +277,7 @@ func (v *Validator) maxText() int {
 }
 
 // find gives the verified token for text: from the cache, or by verifying it now, once for all who ask at the same time.
-func (v *Validator) find(ctx context.Context, text string, allowExpired bool) (*Verified, *Error) {
+func (v *Validator) find(ctx context.Context, text string, allowExpired bool, client string) (*Verified, *Error) {
 	if v.cache != nil {
 		if hit := v.cache.get(text, v.o.Now()); hit != nil {
 			v.counters.hits.Add(1)
@@ -285,7 +295,7 @@ func (v *Validator) find(ctx context.Context, text string, allowExpired bool) (*
 	case v.o.Online == nil:
 		return nil, refuse(UnknownToken, fmt.Errorf("%s tokens are validated by an Identity service, and none is configured", form))
 	}
-	return v.findOpaque(ctx, text, form, allowExpired)
+	return v.findOpaque(ctx, text, form, allowExpired, client)
 }
 
 // keep puts a token into the cache until its expiry or the end of token_cache_time since it was verified, whichever is first.

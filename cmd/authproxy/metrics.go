@@ -104,12 +104,13 @@ var (
 	eventFreshDesc = describe("revocation_events_fresh", "1 if the revocation events are young enough to be relied on; absent without them.")
 	eventPollDesc  = describe("revocation_events_polls_total", "Fetches of revocation events by how they ended.", "result")
 	revokedDesc    = describe("revoked_tokens_total", "Requests refused since the token is revoked, by what told so.", "kind")
+	brokenDesc     = describe("identity_not_answering", "1 while the Identity service has not been answering, so that most questions about tokens are not put to it.")
 	onlineDesc     = describe("online_validations_total", "Questions to the Identity service about tokens.")
 )
 
 func (c *collector) Describe(ch chan<- *prometheus.Desc) {
 	for _, d := range []*prometheus.Desc{readyDesc, signersDesc, signerDaysDesc, listAgeDesc, listFreshDesc, sequenceDesc,
-		nextUpdateDesc, longPollDesc, answersDesc, keptDesc, jumpsDesc, lookupsDesc, entriesDesc, bytesDesc, evictedDesc, onlineDesc,
+		nextUpdateDesc, longPollDesc, answersDesc, keptDesc, jumpsDesc, lookupsDesc, entriesDesc, bytesDesc, evictedDesc, onlineDesc, brokenDesc,
 		eventsDesc, eventAgeDesc, eventFreshDesc, eventPollDesc, revokedDesc, sharedDesc, sharingDesc, deadDesc, filesDesc, tlsDaysDesc} {
 		ch <- d
 	}
@@ -193,6 +194,9 @@ func (c *collector) Collect(ch chan<- prometheus.Metric) {
 	}
 	if p.listener != nil {
 		gauge(tlsDaysDesc, time.Until(p.listener.NotAfter()).Hours()/24)
+	}
+	if p.identity != nil {
+		gauge(brokenDesc, oneIf(p.identity.Broken()))
 	}
 	stats := p.validator.Stats()
 	for kind, n := range stats.Revoked {

@@ -86,8 +86,10 @@ type status struct {
 	Ready    bool   `json:"ready"`
 	NotReady string `json:"not_ready,omitempty"`
 
-	Upstream          string `json:"upstream"`
+	Upstream          string `json:"upstream,omitempty"`
 	DelayAuthDecision bool   `json:"delay_auth_decision"`
+	// Routes are absent where all requests go to Upstream.
+	Routes []routeStatus `json:"routes,omitempty"`
 	// IdentityURL is absent where the proxy runs without an Identity service.
 	IdentityURL string `json:"identity_url,omitempty"`
 	PKI         string `json:"pki"`
@@ -111,6 +113,17 @@ type status struct {
 	KerberosPrincipals []string `json:"kerberos_principals,omitempty"`
 	// Files are those that are taken into use when they change, by what they are for.
 	Files map[string]reload.Status `json:"files,omitempty"`
+}
+
+type routeStatus struct {
+	Name              string   `json:"name"`
+	Hosts             []string `json:"hosts,omitempty"`
+	Path              string   `json:"path,omitempty"`
+	Upstream          string   `json:"upstream"`
+	DelayAuthDecision bool     `json:"delay_auth_decision"`
+	EnforceTokenBind  string   `json:"enforce_token_bind"`
+	RequiredRoles     []string `json:"required_roles,omitempty"`
+	Anonymous         []string `json:"anonymous,omitempty"`
 }
 
 type certificateStatus struct {
@@ -151,6 +164,11 @@ func (p *parts) status() any {
 	s := status{
 		Upstream: p.settings.upstream, DelayAuthDecision: c.DelayAuthDecision, IdentityURL: c.AuthURL, PKI: c.PKI,
 		RevocationSkipped: p.certificates != nil && p.list == nil, RequestsUnderWay: p.life.underWay.Load(),
+	}
+	if len(p.settings.routes) > 0 {
+		for _, r := range p.routes {
+			s.Routes = append(s.Routes, routeStatus{r.Name, r.Hosts, r.Path, r.Upstream, r.DelayAuthDecision, r.bind.String(), r.RequiredRoles, r.rules.Names()})
+		}
 	}
 	if err := p.ready(); err != nil {
 		s.NotReady = err.Error()
