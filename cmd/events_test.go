@@ -1,7 +1,6 @@
 package cmd
 
 import (
-	"encoding/json"
 	"fmt"
 	"net/http"
 	"strings"
@@ -12,57 +11,21 @@ import (
 	"authproxy/keystone/token"
 )
 
-// administrator asks the identity backend for changes.
-type administrator struct {
-	t     *testing.T
-	c     *cloud.Cloud
-	token string
-}
-
-func newAdministrator(t *testing.T, c *cloud.Cloud) *administrator {
-	t.Helper()
-	text, err := c.Token(t.Context(), "admin", c.AdminPassword, "admin")
-	must(t, err)
-	return &administrator{t, c, text}
-}
-
-// ask gives the id of what was made, "" for what has none.
-func (a *administrator) ask(method, path, body string) string {
-	a.t.Helper()
-	res, text, err := cloud.Call(a.t.Context(), method, a.c.Keystone+"/v3/"+path, map[string]string{"X-Auth-Token": a.token}, body)
-	must(a.t, err)
-	if res.StatusCode >= 300 {
-		a.t.Fatalf("%s %s: %s\n%s", method, path, res.Status, text)
-	}
-	var made map[string]struct{ ID string }
-	_ = json.Unmarshal([]byte(text), &made) // an answer without a body names nothing
-	for _, thing := range made {
-		if thing.ID != "" {
-			return thing.ID
-		}
-	}
-	return ""
-}
-
 // TestEventsWithoutList: where the identity backend keeps no list of revoked tokens, the proxy learns by events alone what ended a
 // token, whichever spelling it comes in, over restarts, and while the backend is down.
 func TestEventsWithoutList(t *testing.T) {
 	c := newCloud(t, func(c *cloud.Cloud) { c.TokenExtra = "revoke_by_id = false" })
 	must(t, c.StartProxy(t.Context()))
-	a := newAdministrator(t, c)
-	_, text, err := cloud.Call(t.Context(), http.MethodGet, c.Keystone+"/v3/roles?name=member", map[string]string{"X-Auth-Token": a.token}, "")
-	must(t, err)
-	var roles struct{ Roles []struct{ ID string } }
-	must(t, json.Unmarshal([]byte(text), &roles))
-	member := roles.Roles[0].ID
+	a := administrator(t, c)
+	member := a.id("roles", "/v3/roles?name=member")
 
 	type person struct{ user, project, domain, token string }
 	newMember := func(name string) person {
 		t.Helper()
-		m := person{domain: a.ask("POST", "domains", `{"domain":{"name":"d-`+name+`"}}`)}
-		m.project = a.ask("POST", "projects", `{"project":{"name":"p-`+name+`","domain_id":"default"}}`)
-		m.user = a.ask("POST", "users", `{"user":{"name":"u-`+name+`","domain_id":"`+m.domain+`","password":"pw"}}`)
-		a.ask("PUT", "projects/"+m.project+"/users/"+m.user+"/roles/"+member, "")
+		m := person{domain: a.create("domain", "/v3/domains", `{"domain":{"name":"d-`+name+`"}}`)}
+		m.project = a.create("project", "/v3/projects", `{"project":{"name":"p-`+name+`","domain_id":"default"}}`)
+		m.user = a.create("user", "/v3/users", `{"user":{"name":"u-`+name+`","domain_id":"`+m.domain+`","password":"pw"}}`)
+		a.ask("PUT", "/v3/projects/"+m.project+"/users/"+m.user+"/roles/"+member, "", 204)
 		res, text, err := cloud.Call(t.Context(), http.MethodPost, c.Keystone+"/v3/auth/tokens", nil, fmt.Sprintf(
 			`{"auth":{"identity":{"methods":["password"],"password":{"user":{"id":%q,"password":"pw"}}},"scope":{"project":{"id":%q}}}}`, m.user, m.project))
 		must(t, err)
@@ -76,12 +39,12 @@ func TestEventsWithoutList(t *testing.T) {
 	bystander := newMember("bystander")
 	var ended []string
 	for name, end := range map[string]func(person){
-		"user disabled":    func(m person) { a.ask("PATCH", "users/"+m.user, `{"user":{"enabled":false}}`) },
-		"user deleted":     func(m person) { a.ask("DELETE", "users/"+m.user, "") },
-		"password changed": func(m person) { a.ask("PATCH", "users/"+m.user, `{"user":{"password":"another"}}`) },
-		"role removed":     func(m person) { a.ask("DELETE", "projects/"+m.project+"/users/"+m.user+"/roles/"+member, "") },
-		"project disabled": func(m person) { a.ask("PATCH", "projects/"+m.project, `{"project":{"enabled":false}}`) },
-		"domain disabled":  func(m person) { a.ask("PATCH", "domains/"+m.domain, `{"domain":{"enabled":false}}`) },
+		"user disabled":    func(m person) { a.ask("PATCH", "/v3/users/"+m.user, `{"user":{"enabled":false}}`, 200) },
+		"user deleted":     func(m person) { a.ask("DELETE", "/v3/users/"+m.user, "", 204) },
+		"password changed": func(m person) { a.ask("PATCH", "/v3/users/"+m.user, `{"user":{"password":"another"}}`, 200) },
+		"role removed":     func(m person) { a.ask("DELETE", "/v3/projects/"+m.project+"/users/"+m.user+"/roles/"+member, "", 204) },
+		"project disabled": func(m person) { a.ask("PATCH", "/v3/projects/"+m.project, `{"project":{"enabled":false}}`, 200) },
+		"domain disabled":  func(m person) { a.ask("PATCH", "/v3/domains/"+m.domain, `{"domain":{"enabled":false}}`, 200) },
 		"token revoked":    func(m person) { must(t, c.Revoke(t.Context(), m.token)) },
 	} {
 		m := newMember(strings.ReplaceAll(name, " ", "-"))

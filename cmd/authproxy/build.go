@@ -238,6 +238,7 @@ func (p *parts) validation(mode bind.Mode) validate.Options {
 		Bind:                   mode,
 		OnlineLimit:            p.settings.onlineLimit,
 		OnlineLimitClient:      p.settings.onlineLimitClient,
+		ServiceType:            c.ServiceType,
 		CacheTTL:               c.TokenCacheTime,
 		CacheBytes:             int(c.CacheSizeBytes),
 	}

@@ -99,12 +99,12 @@ var (
 	deadDesc       = describe("shared_cache_servers_dead", "memcached servers that are left alone for now.")
 	filesDesc      = describe("files_stale", "1 if newer files cannot be used and older ones stay in use.", "what")
 	tlsDaysDesc    = describe("listener_certificate_days_left", "Days until the listener's TLS certificate ends; absent without TLS.")
+	brokenDesc     = describe("identity_not_answering", "1 while the Identity service has not been answering, so that most questions about tokens are not put to it.")
 	eventsDesc     = describe("revocation_events", "Revocation events in force; absent where the Identity service offers none.")
 	eventAgeDesc   = describe("revocation_events_age_seconds", "Age of the revocation events in force; absent without them.")
 	eventFreshDesc = describe("revocation_events_fresh", "1 if the revocation events are young enough to be relied on; absent without them.")
 	eventPollDesc  = describe("revocation_events_polls_total", "Fetches of revocation events by how they ended.", "result")
 	revokedDesc    = describe("revoked_tokens_total", "Requests refused since the token is revoked, by what told so.", "kind")
-	brokenDesc     = describe("identity_not_answering", "1 while the Identity service has not been answering, so that most questions about tokens are not put to it.")
 	onlineDesc     = describe("online_validations_total", "Questions to the Identity service about tokens.")
 )
 
