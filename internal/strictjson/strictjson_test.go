@@ -8,7 +8,7 @@ import (
 
 // skip reads a text as any value.
 func skip(text string) error {
-	r := New(text)
+	r := New(text, Limits{})
 	if err := r.Skip(); err != nil {
 		return err
 	}
@@ -46,7 +46,7 @@ func FuzzSkip(f *testing.F) {
 		if !json.Valid([]byte(text)) {
 			t.Fatalf("%q is not JSON", text)
 		}
-		r := New(text)
+		r := New(text, Limits{})
 		if r.Next() != '"' {
 			return
 		}
