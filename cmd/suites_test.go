@@ -124,31 +124,11 @@ func readExpected(t *testing.T, name string) []*expected {
 	return list
 }
 
-// python is the interpreter that the clients' packages are installed for; the test is skipped without them.
-func python(t *testing.T, modules []string) string {
-	t.Helper()
-	program := os.Getenv("AUTHPROXY_TEST_PYTHON")
-	if program == "" {
-		program = "/usr/bin/python3" // Debian's, whose packages these are
-	}
-	var roots []string
-	for _, m := range modules {
-		roots = append(roots, "import "+m)
-	}
-	if out, err := exec.CommandContext(t.Context(), program, "-c", strings.Join(roots, "\n")).CombinedOutput(); err != nil {
-		if os.Getenv("AUTHPROXY_REQUIRE_SERVICES") == "1" {
-			t.Fatalf("%v\n%s", err, out)
-		}
-		t.Skipf("not installed for %s: %s", program, strings.Join(modules, ", "))
-	}
-	return program
-}
-
 // TestSuites runs the clients' own test suites against a fresh keystone-all each.
 func TestSuites(t *testing.T) {
 	for _, s := range suites {
 		t.Run(s.name, func(t *testing.T) {
-			interpreter := python(t, s.modules)
+			interpreter := python(t, s.modules...)
 			c := newCloud(t, nil)
 			list := readExpected(t, s.name)
 			var out strings.Builder
