@@ -43,6 +43,9 @@ func (h *Handler) rewrite(pr *httputil.ProxyRequest) {
 	}
 	h.setForwarded(in, out)
 	limitUpgrade(out)
+	if h.Guard != nil {
+		out.Header[h.GuardHeader] = []string{h.Guard()}
+	}
 
 	switch v := x.verdict; {
 	case v.anonymous != "":

@@ -71,6 +71,10 @@ type Handler struct {
 	// StripAlso are further headers that clients must not send, in any spelling.
 	StripAlso []string
 
+	// Guard gives the secret by which the upstream knows the proxy, sent in GuardHeader; nil: none is sent. A GuardHeader that
+	// headers.Strip does not remove anyway belongs into StripAlso.
+	Guard       func() string
+	GuardHeader string
 	// ForwardedFrom are the front ends whose X-Forwarded- headers and Forwarded are believed and added to; nil: those on this
 	// machine, and whoever connects to a unix socket. From any other peer the headers are its own invention, and are dropped.
 	ForwardedFrom *peer.Fronts

@@ -7,10 +7,12 @@ import (
 	"log/slog"
 	"net/http"
 	"net/url"
+	"slices"
 
 	"authproxy/keystone/config"
 	"authproxy/proxy"
 	"authproxy/proxy/anonymous"
+	"authproxy/proxy/guard"
 	"authproxy/proxy/headers"
 	"authproxy/proxy/peer"
 	"authproxy/validate/bind"
@@ -90,6 +92,10 @@ func (p *parts) buildRoutes(routes []route) (http.Handler, error) {
 	if err != nil {
 		return nil, fmt.Errorf("--forwarded-from: %w", err)
 	}
+	secret, guardHeader, err := p.buildGuard()
+	if err != nil {
+		return nil, err
+	}
 	metrics := proxy.NewMetrics(p.registry)
 	var ways []proxy.Route
 	for _, r := range routes {
@@ -110,12 +116,17 @@ func (p *parts) buildRoutes(routes []route) (http.Handler, error) {
 			RequiredRoles:                     r.RequiredRoles,
 			Anonymous:                         r.rules,
 			ForwardedFrom:                     &fronts,
+			Guard:                             secret,
+			GuardHeader:                       guardHeader,
 			Metrics:                           metrics,
 			Log:                               p.log,
 		}
 		if p.senders != nil {
 			handler.Peers, handler.Negotiate = p.senders.identifier, p.senders.kerberos != nil
 			handler.StripAlso = p.senders.headers
+		}
+		if secret != nil {
+			handler.StripAlso = append(slices.Clone(handler.StripAlso), guardHeader)
 		}
 		for _, rule := range r.rules.Names() {
 			p.log.Info("requests that need no token", slog.String("route", r.Name), slog.String("rule", rule))
@@ -129,6 +140,21 @@ func (p *parts) buildRoutes(routes []route) (http.Handler, error) {
 		p.log.Info("route", slog.String("route", r.Name), slog.Any("hosts", r.Hosts), slog.String("path", r.Path), slog.String("upstream", r.Upstream))
 	}
 	return proxy.NewRouter(ways), nil
+}
+
+// buildGuard reads the secret for the upstream; its func is nil where there is none.
+func (p *parts) buildGuard() (secret func() string, header string, err error) {
+	if p.settings.guardFile == "" {
+		return nil, "", nil
+	}
+	if header, err = guard.ParseHeader(p.settings.guardHeader); err != nil {
+		return nil, "", fmt.Errorf("--upstream-guard-header: %w", err)
+	}
+	f := &guard.File{Path: p.settings.guardFile}
+	if err := p.watch("upstream guard", []string{f.Path}, f.Load); err != nil {
+		return nil, "", fmt.Errorf("--upstream-guard-file: %w", err)
+	}
+	return f.Secret, header, nil
 }
 
 // upstreamRoots reads the CAs of an https upstream; nil stands for the system's.

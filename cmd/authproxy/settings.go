@@ -12,19 +12,21 @@ import (
 	"github.com/urfave/cli/v2"
 
 	"authproxy/keystone/config"
+	"authproxy/proxy/guard"
 )
 
 // settings is everything that the command was told.
 type settings struct {
-	upstream           string
-	insecureUpstream   bool
-	upstreamKeepAlive  bool
-	upstreamCAFile     string
-	maxCatalogSize     int
-	anonymous          []string
-	anonymousPreflight bool
-	requiredRoles      []string
-	routeFlags         multi
+	upstream               string
+	insecureUpstream       bool
+	upstreamKeepAlive      bool
+	upstreamCAFile         string
+	guardFile, guardHeader string
+	maxCatalogSize         int
+	anonymous              []string
+	anonymousPreflight     bool
+	requiredRoles          []string
+	routeFlags             multi
 
 	listen, adminListen            string
 	tlsCertFile, tlsKeyFile        string
@@ -71,6 +73,9 @@ func ownOptions() []ownOption {
 			func(s *settings) any { return &s.upstreamKeepAlive }},
 		{"upstream-cafile", "PEM file of the CAs that may sign an https upstream's certificate, instead of the system's", "",
 			func(s *settings) any { return &s.upstreamCAFile }},
+		{"upstream-guard-file", "file of secrets, one in each line: the first is sent to the upstream, which so knows the proxy; taken into use when it changes", "",
+			func(s *settings) any { return &s.guardFile }},
+		{"upstream-guard-header", "header for that secret; clients' own is removed", guard.DefaultHeader, func(s *settings) any { return &s.guardHeader }},
 		{"max-catalog-size", "largest X-Service-Catalog in bytes, larger ones are left out; 0 is no limit", "49152",
 			func(s *settings) any { return &s.maxCatalogSize }},
 		{"anonymous", "list of METHOD|METHOD /PATH: requests that need no token; /PATH/* is every path that begins with /PATH/", "",
