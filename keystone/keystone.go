@@ -39,6 +39,9 @@ type Token struct {
 	Bind map[string]string
 	// Trust is set for a token got through a trust (OS-TRUST).
 	Trust *Trust
+	// AccessRules are what a token got by an application credential may be used for; nil where it says nothing of that, empty
+	// where it may be used for nothing.
+	AccessRules []AccessRule
 }
 
 // User is the subject of a token.
@@ -97,6 +100,15 @@ type Trust struct {
 	Impersonation bool
 	TrustorUserID string
 	TrusteeUserID string
+}
+
+// AccessRule is a kind of request that an application credential is meant for (Identity API v3, "Application Credentials").
+type AccessRule struct {
+	// Service is a type of service, as in the catalog.
+	Service string
+	Method  string
+	// Path is the path of the request, in which "*" and "{name}" stand for a segment, and "**" for anything.
+	Path string
 }
 
 // RevokedToken is one entry of a revocation list (GET /v3/auth/tokens/OS-PKI/revoked).

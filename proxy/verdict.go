@@ -109,6 +109,7 @@ func (h *Handler) judge(r *http.Request, v *verdict) {
 	user, err := h.Validator.Validate(r.Context(), validate.Request{
 		Token: v.userText, AllowExpired: trusted, Identify: sender, InsecureSkipBind: trusted && h.InsecureServiceTokenSkipsBind,
 		Bind: h.Bind, Client: client,
+		Method: r.Method, Path: r.URL.Path, SkipAccessRules: trusted,
 	})
 	if err != nil {
 		v.userErr = err
@@ -145,7 +146,7 @@ func (h *Handler) judgeService(r *http.Request, text, userText string, sender fu
 	if text == userText {
 		return nil, nil, false, refuse(SameToken, nil)
 	}
-	service, err = h.Validator.Validate(r.Context(), validate.Request{Token: text, Identify: sender, Bind: h.Bind, Client: client})
+	service, err = h.Validator.Validate(r.Context(), validate.Request{Token: text, Identify: sender, Bind: h.Bind, Client: client, Method: r.Method, Path: r.URL.Path})
 	if err != nil {
 		return nil, nil, false, err
 	}

@@ -45,6 +45,8 @@ const (
 	UnknownToken Reason = "unknown_token"
 	// Bind: the token is bound to an authentication that the request does not have.
 	Bind Reason = "bind"
+	// AccessRules: the application credential that the token came from is not meant for this request.
+	AccessRules Reason = "access_rules"
 )
 
 // Reasons that wrap ErrUnavailable.
@@ -62,7 +64,7 @@ const (
 // Reasons is every Reason, for metrics that want to start at zero.
 var Reasons = []Reason{
 	Missing, Malformed, TooLarge, BadSignature, UnknownSigner, SignerExpired, WeakAlgorithm, NotAToken, NoProject, Expired,
-	Revoked, Undecidable, UnknownToken, Bind, SignerUnavailable, RevocationStale, IdentityUnavailable, ClientBusy,
+	Revoked, Undecidable, UnknownToken, Bind, AccessRules, SignerUnavailable, RevocationStale, IdentityUnavailable, ClientBusy,
 }
 
 // Unavailable says whether the reason goes with ErrUnavailable.

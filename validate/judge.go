@@ -24,6 +24,9 @@ func (v *Validator) judge(ctx context.Context, verified *Verified, r Request) *E
 			return refused
 		}
 	}
+	if err := v.allowed(verified.Token, r); err != nil {
+		return refuse(AccessRules, err)
+	}
 	if err := v.bound(verified, r); err != nil {
 		return refuse(Bind, err)
 	}

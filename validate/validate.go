@@ -85,6 +85,8 @@ type Options struct {
 	UndecidableOnline bool
 
 	Bind bind.Mode
+	// ServiceType is the upstream's type in catalogs; without it tokens with access rules are refused.
+	ServiceType string
 	// AllowExpiredWindow is for how long after its expiry a token may still count where a request allows expired ones; 48 h by
 	// default.
 	AllowExpiredWindow time.Duration
@@ -103,6 +105,11 @@ type Request struct {
 	Token string
 	// AllowExpired lets a token count for some time after its expiry; a valid service token gives this right.
 	AllowExpired bool
+	// Method and Path (decoded, as the client sent it) are what the token is to be used for; they matter to access rules alone.
+	Method, Path string
+	// SkipAccessRules leaves the access rules unchecked: a valid service token says that the request is one of a chain, which
+	// its user did not choose.
+	SkipAccessRules bool
 	// Peer is how the sender is authenticated besides the token.
 	Peer bind.Peer
 	// Identify, if it is set, gives the Peer instead. It is called only for a bound token that holds otherwise, so that what

@@ -88,6 +88,10 @@ func (p *parts) buildRoutes(routes []route) (http.Handler, error) {
 	if err != nil {
 		return nil, err
 	}
+	encoding, err := headers.ParseEncoding(s.headerEncoding)
+	if err != nil {
+		return nil, fmt.Errorf("header-encoding: %w", err)
+	}
 	fronts, err := peer.ParseFronts(s.forwardedFrom, nil)
 	if err != nil {
 		return nil, fmt.Errorf("--forwarded-from: %w", err)
@@ -110,7 +114,7 @@ func (p *parts) buildRoutes(routes []route) (http.Handler, error) {
 			ChallengeURI:                      challengeURI(c),
 			ServiceTokenRoles:                 c.ServiceTokenRoles,
 			InsecureServiceTokenRolesOptional: !c.ServiceTokenRolesRequired,
-			Headers:                           headers.Options{OmitCatalog: !r.IncludeServiceCatalog, MaxCatalog: s.maxCatalogSize},
+			Headers:                           headers.Options{OmitCatalog: !r.IncludeServiceCatalog, MaxCatalog: s.maxCatalogSize, Encoding: encoding},
 			InsecureServiceTokenSkipsBind:     c.InsecureServiceTokenSkipsBind,
 			Bind:                              &r.bind,
 			RequiredRoles:                     r.RequiredRoles,

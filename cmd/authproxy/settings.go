@@ -27,6 +27,7 @@ type settings struct {
 	anonymousPreflight     bool
 	requiredRoles          []string
 	routeFlags             multi
+	headerEncoding         string
 
 	listen, adminListen            string
 	tlsCertFile, tlsKeyFile        string
@@ -78,6 +79,8 @@ func ownOptions() []ownOption {
 		{"upstream-guard-header", "header for that secret; clients' own is removed", guard.DefaultHeader, func(s *settings) any { return &s.guardHeader }},
 		{"max-catalog-size", "largest X-Service-Catalog in bytes, larger ones are left out; 0 is no limit", "49152",
 			func(s *settings) any { return &s.maxCatalogSize }},
+		{"header-encoding", "how names that are not ASCII are written into identity headers: utf-8, or iso-8859-1 for Python services behind WSGI", "utf-8",
+			func(s *settings) any { return &s.headerEncoding }},
 		{"anonymous", "list of METHOD|METHOD /PATH: requests that need no token; /PATH/* is every path that begins with /PATH/", "",
 			func(s *settings) any { return &s.anonymous }},
 		{"anonymous-preflight", "CORS preflights (OPTIONS with Origin and Access-Control-Request-Method) need no token", "false",
