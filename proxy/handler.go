@@ -87,6 +87,9 @@ type Handler struct {
 	// ServiceTokenRoles, as auth_token does beside any.
 	InsecureServiceTokenSkipsBind bool
 
+	// Streams closes long exchanges when their tokens end; nil: they go on.
+	Streams *Streams
+
 	// DrainBytes and DrainTime bound how much of a chunked upload is read, and for how long, before it is answered without
 	// the upstream having taken it; 64 MiB and 30 s by default. A client that writes all before it reads, as glanceclient
 	// does, would else see a broken pipe instead of the answer.
@@ -150,6 +153,7 @@ func (h *Handler) prepare() {
 type exchange struct {
 	w       http.ResponseWriter
 	verdict verdict
+	stream  *stream // nil: not watched
 	upload  *upload // nil: no request body
 	sent    time.Time
 	code    int
@@ -178,6 +182,8 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	x.outcome = x.verdict.outcome()
+	r, done := h.interruptible(x, r)
+	defer done()
 	r = r.WithContext(context.WithValue(r.Context(), exchangeKey{}, x))
 	if r.Body != nil && r.ContentLength != 0 {
 		x.upload = &upload{body: r.Body, chunked: r.ProtoMajor == 1 && r.ContentLength < 0 && r.Header.Get("Expect") == "", released: make(chan struct{})}

@@ -96,6 +96,14 @@ func (p *parts) buildRoutes(routes []route) (http.Handler, error) {
 	if err != nil {
 		return nil, fmt.Errorf("--forwarded-from: %w", err)
 	}
+	kinds, err := proxy.ParseStreamKinds(s.closeStreams)
+	if err != nil {
+		return nil, fmt.Errorf("--close-streams: %w", err)
+	}
+	if len(kinds) > 0 {
+		p.streams = proxy.NewStreams(kinds, p.registry)
+		p.streams.Log = p.log
+	}
 	secret, guardHeader, err := p.buildGuard()
 	if err != nil {
 		return nil, err
@@ -120,6 +128,7 @@ func (p *parts) buildRoutes(routes []route) (http.Handler, error) {
 			RequiredRoles:                     r.RequiredRoles,
 			Anonymous:                         r.rules,
 			ForwardedFrom:                     &fronts,
+			Streams:                           p.streams,
 			Guard:                             secret,
 			GuardHeader:                       guardHeader,
 			Metrics:                           metrics,

@@ -91,6 +91,9 @@ func (p *parts) serve(ctx context.Context) error {
 	if p.list != nil {
 		group.Go(func() error { return p.list.Run(work) })
 	}
+	if p.streams != nil {
+		group.Go(func() error { return p.streams.Run(work) })
+	}
 	for _, w := range p.watchers {
 		group.Go(func() error { return w.Run(work) })
 	}

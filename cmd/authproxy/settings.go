@@ -38,6 +38,7 @@ type settings struct {
 	kerberosRealmMap               []string
 	trustedPeers                   []string
 	trustedPeerNames               []string
+	closeStreams                   []string
 	forwardedFrom                  []string
 	onlineLimit, onlineLimitClient int
 	remoteUserHeader               string
@@ -105,6 +106,8 @@ func ownOptions() []ownOption {
 			func(s *settings) any { return &s.trustedPeers }},
 		{"trusted-peer-names", "the same by client certificate: list of DNS names and URIs in it", "",
 			func(s *settings) any { return &s.trustedPeerNames }},
+		{"close-streams", "list of kinds of exchanges that are closed when their tokens expire or are revoked: websocket, sse, grpc, download (of 1 MiB or more)", "",
+			func(s *settings) any { return &s.closeStreams }},
 		{"forwarded-from", "list of addresses and networks of front ends whose X-Forwarded- headers and Forwarded are believed and added to, and the word unix", "127.0.0.0/8,::1,unix",
 			func(s *settings) any { return &s.forwardedFrom }},
 		{"online-limit", "how many questions about tokens the Identity service is asked at once; more are a 503", "32", func(s *settings) any { return &s.onlineLimit }},
