@@ -28,6 +28,9 @@ func (h *Handler) rewrite(pr *httputil.ProxyRequest) {
 	}
 	out.URL.RawQuery = in.URL.RawQuery // the ReverseProxy drops parts that it cannot parse
 	out.Trailer = nil                  // not passed on, so not announced; some servers read trailers as headers
+	if h.UpstreamHTTP2 {
+		h.passTrailers(in, out)
+	}
 
 	headers.Strip(out.Header, h.StripAlso...)
 	// A client that lists token headers in Connection has them taken off; services need them.
@@ -43,6 +46,10 @@ func (h *Handler) rewrite(pr *httputil.ProxyRequest) {
 	}
 	h.setForwarded(in, out)
 	limitUpgrade(out)
+	if h.UpstreamHTTP2 {
+		delete(out.Header, "Upgrade")
+		delete(out.Header, "Connection")
+	}
 	if h.Guard != nil {
 		out.Header[h.GuardHeader] = []string{h.Guard()}
 	}

@@ -45,6 +45,8 @@ type Handler struct {
 	Validator Validator
 	// Upstream is where requests go, from ParseUpstream.
 	Upstream *url.URL
+	// UpstreamHTTP2 says that the Transport speaks it, so that trailers go both ways, and upgrades do not exist.
+	UpstreamHTTP2 bool
 	// Transport carries requests to the upstream; by default it is NewTransport(Upstream, TransportOptions{}).
 	Transport http.RoundTripper
 

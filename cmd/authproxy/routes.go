@@ -1,7 +1,7 @@
 package main
 
 import (
-	"crypto/x509"
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -15,6 +15,7 @@ import (
 	"authproxy/proxy/guard"
 	"authproxy/proxy/headers"
 	"authproxy/proxy/peer"
+	"authproxy/proxy/reload"
 	"authproxy/validate/bind"
 )
 
@@ -37,7 +38,7 @@ func readRoutes(s *settings) (routes []route, err error) {
 	if s.upstream != "" {
 		c := s.token
 		r, err := readRoute(config.Route{
-			Name: mainRoute, Upstream: s.upstream,
+			Name: mainRoute, Upstream: s.upstream, UpstreamProtocol: s.upstreamProtocol,
 			EnforceTokenBind: c.EnforceTokenBind, DelayAuthDecision: c.DelayAuthDecision, IncludeServiceCatalog: c.IncludeServiceCatalog,
 			RequiredRoles: s.requiredRoles, Anonymous: s.anonymous, AnonymousPreflight: s.anonymousPreflight,
 		}, s.insecureUpstream)
@@ -69,6 +70,9 @@ func readRoute(d config.Route, insecurePlaintext bool) (r route, err error) {
 	if r.upstream, err = proxy.ParseUpstream(d.Upstream, insecurePlaintext); err != nil {
 		return r, err
 	}
+	if err = proxy.CheckProtocol(d.UpstreamProtocol, r.upstream); err != nil {
+		return r, fmt.Errorf("upstream_protocol: %w", err)
+	}
 	if r.bind, err = bind.ParseMode(d.EnforceTokenBind); err != nil {
 		return r, err
 	}
@@ -84,7 +88,7 @@ func readRoute(d config.Route, insecurePlaintext bool) (r route, err error) {
 // buildRoutes makes the handler of all requests.
 func (p *parts) buildRoutes(routes []route) (http.Handler, error) {
 	s, c := p.settings, p.settings.token
-	roots, err := upstreamRoots(s.upstreamCAFile)
+	config, err := p.buildUpstreamTLS(routes)
 	if err != nil {
 		return nil, err
 	}
@@ -111,12 +115,13 @@ func (p *parts) buildRoutes(routes []route) (http.Handler, error) {
 	metrics := proxy.NewMetrics(p.registry)
 	var ways []proxy.Route
 	for _, r := range routes {
-		transport := proxy.NewTransport(r.upstream, proxy.TransportOptions{DisableKeepAlives: !s.upstreamKeepAlive, RootCAs: roots})
+		transport := proxy.NewTransport(r.upstream, proxy.TransportOptions{DisableKeepAlives: !s.upstreamKeepAlive, TLS: config, Protocol: r.UpstreamProtocol})
 		p.transports = append(p.transports, transport)
 		handler := &proxy.Handler{
 			Route:                             r.Name,
 			Validator:                         p.validator,
 			Upstream:                          r.upstream,
+			UpstreamHTTP2:                     r.UpstreamProtocol != proxy.HTTP1,
 			Transport:                         transport,
 			DelayAuthDecision:                 r.DelayAuthDecision,
 			ChallengeURI:                      challengeURI(c),
@@ -170,18 +175,27 @@ func (p *parts) buildGuard() (secret func() string, header string, err error) {
 	return f.Secret, header, nil
 }
 
-// upstreamRoots reads the CAs of an https upstream; nil stands for the system's.
-func upstreamRoots(path string) (*x509.CertPool, error) {
-	if path == "" {
+// buildUpstreamTLS reads the files of TLS to upstreams; nil stands for the system's CAs and no certificate.
+func (p *parts) buildUpstreamTLS(routes []route) (func() *tls.Config, error) {
+	s := p.settings
+	t := &reload.ClientTLS{CAFile: s.upstreamCAFile, CertFile: s.upstreamCertFile, KeyFile: s.upstreamKeyFile}
+	if len(t.Files()) == 0 {
 		return nil, nil
 	}
-	text, err := readPEM(path)
-	if err != nil {
-		return nil, fmt.Errorf("upstream-cafile: %w", err)
+	if !slices.ContainsFunc(routes, func(r route) bool { return r.upstream.Scheme == "https" }) {
+		return nil, errors.New("--upstream-cafile, --upstream-certfile and --upstream-keyfile are for https upstreams, of which there is none")
 	}
-	pool := x509.NewCertPool()
-	if !pool.AppendCertsFromPEM(text) {
-		return nil, fmt.Errorf("upstream-cafile: %s holds no certificate as PEM", path)
+	load := func() error {
+		if err := t.Load(); err != nil {
+			return err
+		}
+		for _, transport := range p.transports {
+			transport.CloseIdleConnections() // they were made with the old files
+		}
+		return nil
 	}
-	return pool, nil
+	if err := p.watch("upstream TLS", t.Files(), load); err != nil {
+		return nil, fmt.Errorf("TLS of --upstream: %w", err)
+	}
+	return t.Config, nil
 }

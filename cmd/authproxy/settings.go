@@ -12,22 +12,24 @@ import (
 	"github.com/urfave/cli/v2"
 
 	"authproxy/keystone/config"
+	"authproxy/proxy"
 	"authproxy/proxy/guard"
 )
 
 // settings is everything that the command was told.
 type settings struct {
-	upstream               string
-	insecureUpstream       bool
-	upstreamKeepAlive      bool
-	upstreamCAFile         string
-	guardFile, guardHeader string
-	maxCatalogSize         int
-	anonymous              []string
-	anonymousPreflight     bool
-	requiredRoles          []string
-	routeFlags             multi
-	headerEncoding         string
+	upstream                                            string
+	insecureUpstream                                    bool
+	upstreamKeepAlive                                   bool
+	upstreamCAFile                                      string
+	upstreamCertFile, upstreamKeyFile, upstreamProtocol string
+	guardFile, guardHeader                              string
+	maxCatalogSize                                      int
+	anonymous                                           []string
+	anonymousPreflight                                  bool
+	requiredRoles                                       []string
+	routeFlags                                          multi
+	headerEncoding                                      string
 
 	listen, adminListen            string
 	tlsCertFile, tlsKeyFile        string
@@ -75,6 +77,11 @@ func ownOptions() []ownOption {
 			func(s *settings) any { return &s.upstreamKeepAlive }},
 		{"upstream-cafile", "PEM file of the CAs that may sign an https upstream's certificate, instead of the system's", "",
 			func(s *settings) any { return &s.upstreamCAFile }},
+		{"upstream-certfile", "PEM file of the TLS client certificate for an https upstream; taken into use when it changes, as upstream-cafile is", "",
+			func(s *settings) any { return &s.upstreamCertFile }},
+		{"upstream-keyfile", "PEM file of its key, where upstream-certfile does not hold it", "", func(s *settings) any { return &s.upstreamKeyFile }},
+		{"upstream-protocol", "what is spoken to the upstream: http/1.1, h2 (over TLS), or h2c (HTTP/2 without TLS); gRPC takes one of the latter", proxy.HTTP1,
+			func(s *settings) any { return &s.upstreamProtocol }},
 		{"upstream-guard-file", "file of secrets, one in each line: the first is sent to the upstream, which so knows the proxy; taken into use when it changes", "",
 			func(s *settings) any { return &s.guardFile }},
 		{"upstream-guard-header", "header for that secret; clients' own is removed", guard.DefaultHeader, func(s *settings) any { return &s.guardHeader }},
@@ -241,7 +248,7 @@ func (s *settings) inherited() (values []config.Value) {
 		}
 	}
 	for _, v := range s.values {
-		if v.Name == "required_roles" {
+		if v.Name == "required_roles" || v.Name == "upstream_protocol" {
 			values = append(values, v)
 		}
 	}

@@ -53,6 +53,11 @@ func Reserved(name string, also ...string) bool {
 	return false
 }
 
+// IsToken says whether a header is one that carries a token, in its one spelling.
+func IsToken(name string) bool {
+	return name == AuthToken || name == ServiceToken || name == StorageToken
+}
+
 func reserved(name string) bool {
 	if name == "" {
 		return true
