@@ -20,6 +20,7 @@ import (
 	"authproxy/keystone"
 	"authproxy/keystone/token"
 	"authproxy/revocation"
+	"authproxy/revocation/events"
 	"authproxy/validate/bind"
 )
 
@@ -36,6 +37,15 @@ type Revocations interface {
 	Current() *revocation.Snapshot
 	// Fresh says whether that knowledge is young enough to be relied on.
 	Fresh(now time.Time) bool
+}
+
+// Events gives what is known of tokens that ended by what happened. *events.Poller is one.
+type Events interface {
+	Current() *events.Set
+	// Fresh says whether that knowledge is young enough to be relied on.
+	Fresh(now time.Time) bool
+	// Offered says whether the Identity service has events at all.
+	Offered() bool
 }
 
 // Online asks the Identity service about a token.
@@ -63,6 +73,12 @@ type Options struct {
 	InsecureSkipRevocation bool
 	// Stale says what is done with signed tokens while the list is not fresh. Without any list yet PolicyAccept is PolicyReject.
 	Stale revocation.Policy
+	// NoList says that the Identity service has told that it keeps no list of revoked tokens, and never gave one. Then the
+	// events alone say which are revoked, if it has those. nil: it has a list.
+	NoList func() bool
+	// Events may be nil. They end tokens of every form. Where the Identity service has them they are as needed for signed tokens as
+	// the list is: when they are not fresh, Stale says what is done.
+	Events Events
 	// NoPKI says that this Identity service has no PKI, so that signed tokens are put to it like any other. nil: it has.
 	NoPKI func() bool
 	// Online is nil where there is no Identity service: tokens that need one are refused.
@@ -162,12 +178,15 @@ type Validator struct {
 
 type counters struct {
 	hits, misses, negative, online atomic.Uint64
+	revoked                        [len(revokedBy)]atomic.Uint64
 }
 
 // Stats are figures since the start, and of this moment.
 type Stats struct {
 	// Hits, Misses and NegativeHits count look-ups in the cache; Online counts questions to the Identity service.
 	Hits, Misses, NegativeHits, Online uint64
+	// Revoked counts refusals of revoked tokens by what told of the revocation: see RevokedBy.
+	Revoked map[RevokedBy]uint64
 	// Evicted counts tokens that left the cache for want of room.
 	Evicted uint64
 	// Entries and Bytes are what the cache holds now.
@@ -222,6 +241,10 @@ func (v *Validator) Stats() Stats {
 	s := Stats{
 		Hits: v.counters.hits.Load(), Misses: v.counters.misses.Load(),
 		NegativeHits: v.counters.negative.Load(), Online: v.counters.online.Load(),
+		Revoked: map[RevokedBy]uint64{},
+	}
+	for i, by := range revokedBy {
+		s.Revoked[by.kind] = v.counters.revoked[i].Load()
 	}
 	if v.cache != nil {
 		s.Entries, s.Bytes, s.Evicted = v.cache.size()

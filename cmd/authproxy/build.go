@@ -22,12 +22,13 @@ import (
 	"authproxy/proxy/listen"
 	"authproxy/proxy/reload"
 	"authproxy/revocation"
+	"authproxy/revocation/events"
 	"authproxy/validate"
 	"authproxy/validate/bind"
 	"authproxy/validate/sharedcache"
 )
 
-// parts is the whole of a running proxy. Identity, certificates, list and shared are nil where the configuration has no use for them.
+// parts is the whole of a running proxy. Identity, certificates, list, events and shared are nil where the configuration has no use for them.
 type parts struct {
 	settings *settings
 	routes   []route
@@ -37,6 +38,7 @@ type parts struct {
 	identity     *client.Client
 	certificates *certs.Store
 	list         *revocation.Poller
+	events       *events.Poller
 	shared       *sharedcache.Cache
 	validator    *validate.Validator
 	transports   []*http.Transport
@@ -51,6 +53,7 @@ type parts struct {
 
 	local bool // certificates and list come from files, so a failure to load them is a mistake of the operator
 	life  lifetime
+	asked refetches
 }
 
 // build puts the parts together. It reads CA files, and starts nothing.
@@ -82,6 +85,7 @@ func build(s *settings, log *slog.Logger) (*parts, error) {
 		}
 		p.local = c.SigningCertFile != "" && (c.RevocationFile != "" || c.InsecureSkipRevocation)
 	}
+	p.events = newEvents(c, p.identity, log)
 	if p.shared, err = newSharedCache(&c.SharedCache, log); err != nil {
 		return nil, err
 	}
@@ -109,7 +113,7 @@ func build(s *settings, log *slog.Logger) (*parts, error) {
 		return nil, err
 	}
 	p.data = proxy.NewServer(p.life.track(handler), proxy.ServerOptions{MaxToken: c.MaxTokenSize, HTTP2: s.http2, Log: log})
-	p.admin = proxy.NewServer(admin.New(admin.Options{Gatherer: p.registry, Ready: p.ready, Status: p.status}), proxy.ServerOptions{Log: log})
+	p.admin = proxy.NewServer(admin.New(admin.Options{Gatherer: p.registry, Ready: p.ready, Status: p.status, Refetch: p.refetch}), proxy.ServerOptions{Log: log})
 	return p, nil
 }
 
@@ -204,6 +208,25 @@ func newList(c *config.AuthToken, identity *client.Client, signers *certs.Store,
 	return p
 }
 
+// newEvents gives nil where there is nobody to ask about revocation events, or nothing that proves who answers: nobody signs
+// them, and where there is no list they are all that is known.
+func newEvents(c *config.AuthToken, identity *client.Client, log *slog.Logger) *events.Poller {
+	switch {
+	case c.RevocationEvents == "off" || identity == nil || c.AuthType == "none" || c.InsecureSkipRevocation:
+		return nil
+	case !provesItself(c):
+		log.Warn("revocation events are not used: auth_url is neither https with a verified server nor on this machine, so anyone could have made them up")
+		return nil
+	}
+	return &events.Poller{
+		Source:   identity,
+		Interval: c.RevocationCacheTime,
+		MaxStale: c.RevocationMaxStale,
+		Dir:      c.SigningDir,
+		Log:      log,
+	}
+}
+
 // validation is what the Validator is made of.
 func (p *parts) validation(mode bind.Mode) validate.Options {
 	c := p.settings.token
@@ -235,7 +258,10 @@ func (p *parts) validation(mode bind.Mode) validate.Options {
 		}
 	}
 	if p.list != nil {
-		o.Revocations = p.list
+		o.Revocations, o.NoList = p.list, p.list.Absent
+	}
+	if p.events != nil {
+		o.Events = p.events
 	}
 	return o
 }

@@ -94,6 +94,10 @@ func (p *parts) serve(ctx context.Context) error {
 	if p.streams != nil {
 		group.Go(func() error { return p.streams.Run(work) })
 	}
+	if p.events != nil {
+		group.Go(func() error { return p.events.Run(work) })
+	}
+	group.Go(func() error { return p.followHangups(work) })
 	for _, w := range p.watchers {
 		group.Go(func() error { return w.Run(work) })
 	}

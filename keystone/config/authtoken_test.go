@@ -47,7 +47,7 @@ func TestDefaults(t *testing.T) {
 		PKI: "auto", HashAlgorithms: []string{"md5"}, EnforceTokenBind: "permissive", IncludeServiceCatalog: true, UndecidablePolicy: "online",
 		MaxTokenSize: 64 << 10, MaxInflatedSize: 512 << 10, ServiceTokenRoles: []string{"service"}, ServiceTokenRolesRequired: true,
 		TokenCacheTime: 5 * time.Minute, CacheSizeBytes: 64 << 20, RevocationCacheTime: 10 * time.Second, RevocationLongPoll: 30 * time.Second, RevocationMaxStale: 5 * time.Minute,
-		RevocationStalePolicy: "reject", CertRefreshInterval: time.Hour, CertRefreshCooldown: 30 * time.Second, CheckRevocationsCached: true,
+		RevocationStalePolicy: "reject", RevocationEvents: "auto", CertRefreshInterval: time.Hour, CertRefreshCooldown: 30 * time.Second, CheckRevocationsCached: true,
 		SharedCache: SharedCache{DeadRetry: 5 * time.Minute, SocketTimeout: time.Second, UnusedTimeout: time.Minute, MaxConnections: 10},
 	}
 	if !reflect.DeepEqual(a, want) {

@@ -34,6 +34,24 @@ func (d *decoder) trust() {
 	})
 }
 
+func (d *decoder) oauth1() {
+	if d.null() {
+		return
+	}
+	o := new(keystone.OAuth1)
+	d.t.OAuth1 = o
+	d.members("OS-OAUTH1", func(name string) {
+		switch name {
+		case "consumer_id":
+			o.ConsumerID = d.text("consumer_id")
+		case "access_token_id":
+			o.AccessTokenID = d.text("access_token_id")
+		default:
+			d.skip()
+		}
+	})
+}
+
 // applicationCredential takes what a credential's tokens may be used for. Rules that cannot be understood make the token none:
 // they were written to take rights away.
 func (d *decoder) applicationCredential() {

@@ -185,6 +185,8 @@ func (d *decoder) v3() {
 			d.trust()
 		case "application_credential":
 			d.applicationCredential()
+		case "OS-OAUTH1":
+			d.oauth1()
 		default:
 			d.skip()
 		}

@@ -24,7 +24,8 @@ const v3Body = `{"token":{"methods":["password","token"],"extras":{},"expires_at
  {"publicURL":"http://v2-shaped"}]},
  {"endpoints":[]}, "junk", {"type":"compute","endpoints":{"not":"a list"}}],
 "bind":{"kerberos":"alice@REALM"},
-"OS-TRUST:trust":{"id":"t1","impersonation":true,"trustor_user":{"id":"u1"},"trustee_user":{"id":"u2"}}}}`
+"OS-TRUST:trust":{"id":"t1","impersonation":true,"trustor_user":{"id":"u1"},"trustee_user":{"id":"u2"}},
+"OS-OAUTH1":{"consumer_id":"c1","access_token_id":"a1"}}}`
 
 func TestDecodeV3(t *testing.T) {
 	got, err := DecodePayload([]byte(v3Body))
@@ -44,7 +45,7 @@ func TestDecodeV3(t *testing.T) {
 			{Type: "compute"},
 		},
 		Bind:  map[string]string{"kerberos": "alice@REALM"},
-		Trust: &keystone.Trust{ID: "t1", Impersonation: true, TrustorUserID: "u1", TrusteeUserID: "u2"},
+		Trust: &keystone.Trust{ID: "t1", Impersonation: true, TrustorUserID: "u1", TrusteeUserID: "u2"}, OAuth1: &keystone.OAuth1{ConsumerID: "c1", AccessTokenID: "a1"},
 	}
 	if !reflect.DeepEqual(got, want) {
 		t.Errorf("got\n%+v\nwant\n%+v", got, want)
@@ -64,7 +65,7 @@ func TestDecodeV2(t *testing.T) {
 	want := &keystone.Token{
 		Version: 2, ExpiresAt: time.Date(2037, 1, 2, 3, 4, 5, 0, time.UTC), IssuedAt: time.Date(2026, 1, 2, 3, 4, 5, 123456000, time.UTC),
 		AuditIDs: []string{"own"}, User: keystone.User{ID: "u1", Name: "alice"}, Project: &keystone.Project{ID: "p1", Name: "proj"},
-		Roles: []keystone.Role{{Name: "admin"}}, V2Catalog: catalog, Bind: map[string]string{"kerberos": "alice"},
+		Roles: []keystone.Role{{Name: "admin"}}, V2RoleIDs: []string{"r1"}, V2Catalog: catalog, Bind: map[string]string{"kerberos": "alice"},
 		Trust: &keystone.Trust{ID: "t1", TrustorUserID: "u3", TrusteeUserID: "u1"},
 	}
 	if !reflect.DeepEqual(got, want) {

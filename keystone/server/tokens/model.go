@@ -77,6 +77,9 @@ type Store interface {
 	// RenewList puts a state with the same sequence in the place of the one that was seen, and says false where that is not
 	// the one in force any more.
 	RenewList(ctx context.Context, seen, next ListState) (bool, error)
+	// AdvanceList brings the list to a step beyond past, at which all revoked tokens are listed anew, and gives the state that it
+	// is at then. Where it is there already it changes nothing and says false.
+	AdvanceList(ctx context.Context, past int64, at time.Time) (state ListState, moved bool, err error)
 	// AddEvent keeps an event.
 	AddEvent(ctx context.Context, e Event) error
 	// Events are those after a time that concern a token which expires after alive, ordered by time.

@@ -29,6 +29,32 @@ func (s *Store) RenewList(ctx context.Context, seen, next tokens.ListState) (boo
 	return n == 1, err
 }
 
+func (s *Store) AdvanceList(ctx context.Context, past int64, at time.Time) (state tokens.ListState, moved bool, err error) {
+	err = s.Write(ctx, func(ctx context.Context) error {
+		var err error
+		if state, err = s.ListState(ctx); err != nil || state.Sequence > past {
+			return err
+		}
+		next := state.Advance(past, at)
+		n, err := s.exec(ctx, `UPDATE revocation_list SET sequence = ?, issued = ? WHERE id = 1 AND sequence = ?`,
+			next.Sequence, micros(next.Issued), state.Sequence)
+		if err == nil && n == 0 {
+			err = fmt.Errorf("revocation list moved meanwhile: %w", fault.ErrBusy)
+		}
+		if err != nil {
+			return err
+		}
+		// Who was at a step of a history that is gone gets all of them by the next delta.
+		if _, err = s.exec(ctx, `UPDATE tokens SET revoked_seq = ? WHERE revoked_seq IS NOT NULL`, next.Sequence); err != nil {
+			return err
+		}
+		ctx.Value(txKey{s}).(*transaction).list = next
+		state, moved = next, true
+		return nil
+	})
+	return state, moved, err
+}
+
 // whereTokens is the condition for tokens that are not revoked, expire after alive, and fit which.
 func whereTokens(which tokens.Tokens, alive time.Time) (condition string, args []any, err error) {
 	condition, args = `revoked_at IS NULL AND expires_at > ?`, []any{micros(alive)}

@@ -41,6 +41,7 @@ func Run(t *testing.T, open func(t *testing.T) store.Store) {
 		{"RemoveTokens", testRemoveTokens},
 		{"ListSteps", testListSteps},
 		{"RenewList", testRenewList},
+		{"AdvanceList", testAdvanceList},
 		{"ConcurrentSteps", testConcurrentSteps},
 		{"AfterCommit", testAfterCommit},
 		{"Events", testEvents},
