@@ -142,6 +142,9 @@ func (h *Handler) modifyResponse(res *http.Response) error {
 	x := exchangeOf(res.Request.Context())
 	x.code = res.StatusCode
 	h.watch(x, res.StatusCode, res.Header)
+	if h.UpstreamHTTP2 {
+		trailersOnly(res)
+	}
 	h.Metrics.upstreamSeconds.Observe(time.Since(x.sent).Seconds())
 	if _, ok := res.Header["Content-Type"]; !ok {
 		x.w.Header()["Content-Type"] = nil // or net/http guesses one from the body

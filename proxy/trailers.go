@@ -42,3 +42,20 @@ func (b *trailingBody) Read(p []byte) (int, error) {
 	}
 	return n, err
 }
+
+// trailersOnly makes a head and trailers of a gRPC answer that is nothing but trailers, sent as a head that ends the stream: on its
+// way the end of the stream can come apart from it, and then it would be a head without a status.
+func trailersOnly(res *http.Response) {
+	if len(res.Header["Grpc-Status"]) == 0 || len(res.Trailer) > 0 || res.ContentLength != 0 {
+		return
+	}
+	res.Trailer = http.Header{}
+	for name, values := range res.Header {
+		switch name {
+		case "Content-Type", "Content-Length", "Date", "Server", "Via", "Www-Authenticate", "Persistent-Auth":
+		default:
+			res.Trailer[name] = values
+			delete(res.Header, name)
+		}
+	}
+}

@@ -100,7 +100,7 @@ func TestTrailersOverHTTP1(t *testing.T) {
 func TestCheckProtocol(t *testing.T) {
 	for _, tt := range []struct{ upstream, protocol, want string }{
 		{"http://127.0.0.1:1", HTTP1, ""}, {"https://h", HTTP1, ""}, {"https://h", H2, ""}, {"unix:/x", H2C, ""},
-		{"http://127.0.0.1:1", H2, "write h2c"}, {"unix:/x", H2, "write h2c"}, {"https://h", H2C, "write h2"}, {"https://h", "h3", "want http/1.1"}, {"https://h", "", "want http/1.1"},
+		{"http://127.0.0.1:1", H2, "write h2c"}, {"unix:/x", H2, "write h2c"}, {"https://h", H2C, "write h2"}, {"https://h", "h3", "want http/1.1"}, {"https://h", "", ""},
 	} {
 		target, err := ParseUpstream(tt.upstream, false)
 		if err != nil {

@@ -18,10 +18,10 @@ const (
 	H2C   = "h2c" // HTTP/2 without TLS, known to be spoken there
 )
 
-// CheckProtocol says whether an upstream from ParseUpstream can be spoken to in a protocol.
+// CheckProtocol says whether an upstream from ParseUpstream can be spoken to in a protocol; "" is HTTP1.
 func CheckProtocol(protocol string, upstream *url.URL) error {
 	switch {
-	case protocol == HTTP1:
+	case protocol == HTTP1 || protocol == "":
 	case protocol == H2 && upstream.Scheme != "https":
 		return errors.New("h2 goes over TLS, which takes an https upstream; write h2c for one without")
 	case protocol == H2C && upstream.Scheme == "https":

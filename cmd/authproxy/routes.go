@@ -121,7 +121,7 @@ func (p *parts) buildRoutes(routes []route) (http.Handler, error) {
 			Route:                             r.Name,
 			Validator:                         p.validator,
 			Upstream:                          r.upstream,
-			UpstreamHTTP2:                     r.UpstreamProtocol != proxy.HTTP1,
+			UpstreamHTTP2:                     r.UpstreamProtocol == proxy.H2 || r.UpstreamProtocol == proxy.H2C,
 			Transport:                         transport,
 			DelayAuthDecision:                 r.DelayAuthDecision,
 			ChallengeURI:                      challengeURI(c),
