@@ -1,5 +1,5 @@
-// Package strictjson reads JSON (RFC 8259) in such a way that no two readers can take the same bytes for different things: one
-// Text of valid UTF-8, no name twice in an object, nothing behind the end, bounded nesting.
+// Package strictjson reads JSON (RFC 8259) in such a way that no two readers can take the same bytes for different things: a
+// text of valid UTF-8, no name twice in an object, nothing behind the end, bounded nesting.
 package strictjson
 
 import (
