@@ -11,7 +11,7 @@ import (
 	"time"
 
 	"authproxy/proxy/headers"
-	"authproxy/proxy/peer"
+	"authproxy/peer"
 )
 
 // rewrite makes the request for the upstream: the client's own, but for the identity headers and the address. Path and

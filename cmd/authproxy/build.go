@@ -20,7 +20,7 @@ import (
 	"authproxy/proxy"
 	"authproxy/proxy/admin"
 	"authproxy/proxy/headers"
-	"authproxy/proxy/reload"
+	"authproxy/reload"
 	"authproxy/revocation"
 	"authproxy/validate"
 	"authproxy/validate/bind"

@@ -42,6 +42,8 @@ type Keystone struct {
 	EnforceTokenBind string
 
 	Signing  Signing
+	TLS      TLS
+	Senders  Senders
 	Database Database
 
 	// [auth]
@@ -100,7 +102,7 @@ func LoadKeystone(in Input) (*Keystone, error) {
 }
 
 func keystoneTable() []field[Keystone] {
-	return slices.Concat(defaultFields(), tokenFields(), signingFields(), driverFields())
+	return slices.Concat(defaultFields(), tokenFields(), senderFields(), signingFields(), tlsFields(), driverFields())
 }
 
 func defaultFields() []field[Keystone] {
@@ -180,13 +182,13 @@ func tokenFields() []field[Keystone] {
 			func(k *Keystone) any { return &k.HashAlgorithm }},
 		{Option{Section: "token", Name: "revoke_by_id", Default: "true", Help: "keep revoked ids, and serve the revocation list"},
 			func(k *Keystone) any { return &k.RevokeByID }},
-		{Option{Section: "token", Name: "bind", Choices: []string{"kerberos"}, Help: "mechanisms that new tokens are bound to: kerberos"},
+		{Option{Section: "token", Name: "bind", Choices: []string{"kerberos", "x509"}, Help: "mechanisms that new tokens are bound to: kerberos, x509"},
 			func(k *Keystone) any { return &k.Bind }},
 		{Option{Section: "token", Name: "enforce_token_bind", Default: "permissive", rule: checkBind,
-			Help: "disabled, permissive, strict, required, or the name of the mechanism that every token must be bound to (kerberos)"},
+			Help: "disabled, permissive, strict, required, or the name of the mechanism that every token must be bound to (kerberos, x509)"},
 			func(k *Keystone) any { return &k.EnforceTokenBind }},
-		{Option{Section: "auth", Name: "methods", Default: "password,token", Choices: []string{"external", "password", "token"},
-			Help: "ways to log in: external, password, token"},
+		{Option{Section: "auth", Name: "methods", Default: "password,token", Choices: []string{"external", "kerberos", "password", "token"},
+			Help: "ways to log in: external, kerberos, password, token"},
 			func(k *Keystone) any { return &k.AuthMethods }},
 	}
 }
@@ -220,8 +222,9 @@ func driverFields() []field[Keystone] {
 		return field[Keystone]{Option: Option{Section: section, Name: name, Help: help, rule: rule}}
 	}
 	fields := []field[Keystone]{
-		only("ssl", "enable", "TLS on both listeners", checkNoTLS),
-		only("eventlet_server_ssl", "enable", "TLS on both listeners", checkNoTLS),
+		only("auth", "external", "class of the method external",
+			checkClass("keystone.auth.plugins.external.DefaultDomain", "keystone.auth.plugins.external.KerberosDomain", "DefaultDomain")),
+		only("auth", "kerberos", "class of the method kerberos", checkClass("keystone.auth.plugins.external.KerberosDomain", "KerberosDomain")),
 		only("auth", "password", "class of the method password", checkClass("keystone.auth.plugins.password.Password", "password")),
 		only("auth", "token", "class of the method token", checkClass("keystone.auth.plugins.token.Token", "token")),
 		only("identity", "domain_specific_drivers_enabled", "one identity driver for each domain", checkNoDomainDrivers),

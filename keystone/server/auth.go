@@ -48,6 +48,7 @@ func issueToken(c *call) error {
 	if err := shortIDs(request, c.s.maxParam()); err != nil {
 		return err
 	}
+	request.Peer = c.peer()
 	request.NoCatalog = flag(c.r.URL.Query(), "nocatalog")
 	issued, err := c.s.Tokens.Issue(c.ctx(), request)
 	if err != nil {

@@ -8,6 +8,7 @@ import (
 	"context"
 	"crypto/sha256"
 	"crypto/subtle"
+	"errors"
 	"log/slog"
 	"net/http"
 	"strings"
@@ -22,6 +23,7 @@ import (
 	"authproxy/keystone/server/identity"
 	"authproxy/keystone/server/policy"
 	"authproxy/keystone/server/tokens"
+	"authproxy/validate/bind"
 )
 
 // DefaultMaxBody is the largest request body in bytes (max_request_body_size).
@@ -43,6 +45,11 @@ type Server struct {
 	Tokens     *tokens.Manager
 	Policy     Policy
 
+	// Peers says who sends a request; nil where nothing does.
+	Peers Peers
+	// Negotiate says that Peers accepts Kerberos tickets, which clients are then asked for.
+	Negotiate bool
+
 	// AdminToken, if set, is a token that may do everything.
 	AdminToken string
 	// RevokeByID is false where the revocation list is switched off ([token] revoke_by_id).
@@ -58,6 +65,12 @@ type Server struct {
 	Metrics prometheus.Registerer
 
 	metrics *metrics
+}
+
+// Peers finds out who sends a request, beside its tokens. *peer.Identifier does. A ticket counts once: it is asked once for each
+// request.
+type Peers interface {
+	Identify(r *http.Request) (who bind.Peer, answer string, err error)
 }
 
 // Listener is what differs between the public and the admin port.
@@ -82,6 +95,8 @@ type call struct {
 	read   *readBody
 	// waited is how long the call waited for something to happen because its client asked for that.
 	waited time.Duration
+	// sender is who sends the request, once that was asked.
+	sender *bind.Peer
 }
 
 // handler answers a call; an error that it returns is answered by (*call).fail.
@@ -118,8 +133,42 @@ func (c *call) authenticate() error {
 	if err != nil {
 		return err
 	}
-	c.caller.Token, err = record.Decode()
-	return err
+	if c.caller.Token, err = record.Decode(); err != nil {
+		return err
+	}
+	return c.checkBind(c.caller.Token.Bind)
+}
+
+// checkBind says whether a token with this bind may be used by who sends the request.
+func (c *call) checkBind(bound map[string]string) error {
+	var who bind.Peer
+	if len(bound) > 0 && c.s.Tokens.BindMode != bind.Disabled {
+		who = c.peer()
+	}
+	err := c.s.Tokens.BindMode.Check(bound, who)
+	if err != nil {
+		return fault.Unauthorized{Why: err.Error(), Negotiate: errors.Is(err, bind.ErrKerberos)}
+	}
+	return nil
+}
+
+// peer is who sends the request. The answer to a ticket is put on the answer to the request.
+func (c *call) peer() bind.Peer {
+	if c.sender == nil {
+		var who bind.Peer
+		if c.s.Peers != nil {
+			var answer string
+			var err error
+			if who, answer, err = c.s.Peers.Identify(c.r); err != nil {
+				c.s.log().Info("what says who sends the request does not hold", slog.String("request_id", c.id), slog.Any("cause", err))
+			}
+			if answer != "" {
+				c.w.Header().Add("WWW-Authenticate", answer)
+			}
+		}
+		c.sender = &who
+	}
+	return *c.sender
 }
 
 // isAdminToken compares in a time that does not depend on either text.

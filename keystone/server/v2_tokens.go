@@ -41,7 +41,7 @@ func issueTokenV2(c *call) error {
 	if err != nil {
 		return err
 	}
-	request, err := authRequestV2(body, c.s.maxParam())
+	request, err := authRequestV2(body, c.s.maxParam(), c.s.Peers != nil && c.offers("external"))
 	if err != nil {
 		return err
 	}
@@ -50,7 +50,7 @@ func issueTokenV2(c *call) error {
 
 // issueV2 answers with a new token.
 func (c *call) issueV2(request tokens.Request) error {
-	request.V2 = true
+	request.V2, request.Peer = true, c.peer()
 	for _, name := range request.Methods {
 		if !c.offers(name) {
 			return fault.Unauthorized{Why: "method " + name + " is not on offer"}
@@ -75,8 +75,8 @@ func (c *call) replyAccess(r *tokens.Record, id string) error {
 	return nil
 }
 
-// authRequestV2 reads the body of POST /v2.0/tokens.
-func authRequestV2(body object, most int) (tokens.Request, error) {
+// authRequestV2 reads the body of POST /v2.0/tokens; external says that it may name nobody.
+func authRequestV2(body object, most int, external bool) (tokens.Request, error) {
 	auth, ok := body.member("auth")
 	if !ok {
 		return tokens.Request{}, fault.Missing("auth", "request body")
@@ -103,6 +103,10 @@ func authRequestV2(body object, most int) (tokens.Request, error) {
 		return request, nil
 	}
 	credentials, ok := auth.member("passwordCredentials")
+	if _, there := auth["passwordCredentials"]; !there && external {
+		request.Methods = []string{"external"}
+		return request, nil
+	}
 	if !ok {
 		return request, fault.Missing("passwordCredentials", "auth")
 	}

@@ -8,9 +8,7 @@ import (
 	"log/slog"
 	"os"
 	"path/filepath"
-	"slices"
 	"strconv"
-	"strings"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -25,6 +23,7 @@ import (
 	"authproxy/keystone/server/store/sql"
 	"authproxy/keystone/server/tokens"
 	"authproxy/keystone/token"
+	"authproxy/validate/bind"
 )
 
 // Settings are the configuration and where it leaves what it makes.
@@ -74,21 +73,11 @@ func Load(files []string, flags map[string]string, getenv func(string) string) (
 	return s, nil
 }
 
-// refuseWhatIsNotThere names options of Keystone whose effect an operator would miss: a cloud that counts on bound tokens is
-// not to be started without.
+// refuseWhatIsNotThere names options of Keystone whose effect an operator would miss.
 func (s *Settings) refuseWhatIsNotThere() error {
 	switch {
-	case len(s.Bind) > 0:
-		return fmt.Errorf("[token] bind = %s: tokens cannot be bound yet; take the line out", strings.Join(s.Bind, ","))
-	case !slices.Contains([]string{"disabled", "permissive", "strict"}, s.EnforceTokenBind):
-		return fmt.Errorf("[token] enforce_token_bind = %s: tokens cannot be bound yet, so every one would be refused; write permissive", s.EnforceTokenBind)
 	case s.DefaultDomainID != assignment.DefaultDomainID:
 		return fmt.Errorf("[identity] default_domain_id = %s: the default domain's id is always %s; take the line out", s.DefaultDomainID, assignment.DefaultDomainID)
-	}
-	for _, name := range s.AuthMethods {
-		if !slices.Contains(tokens.AllMethods, name) {
-			s.Notes = append(s.Notes, fmt.Sprintf("[auth] methods: %s is not on offer yet", name))
-		}
 	}
 	return nil
 }
@@ -168,6 +157,10 @@ func (s *Settings) Build(db store.Store, o Options) *Parts {
 	}}
 	keys := &tokens.KeyPair{CertFile: s.Signing.CertFile, KeyFile: s.Signing.KeyFile, CAFile: s.Signing.CACerts, Now: o.Now, Log: o.Log}
 	rules := s.policy(o.Log)
+	mode, err := bind.ParseMode(s.EnforceTokenBind)
+	if err != nil {
+		panic(err) // the configuration has been checked
+	}
 	return &Parts{Keys: keys, Policy: rules, Server: &server.Server{
 		Identity:   users,
 		Assignment: assignments,
@@ -175,7 +168,8 @@ func (s *Settings) Build(db store.Store, o Options) *Parts {
 		Tokens: &tokens.Manager{
 			Store: db, Revoker: revoker, Identity: users, Assignment: assignments, Catalog: services,
 			Form: s.form(), Keys: keys, HashAlgorithm: s.HashAlgorithm, Expiration: s.TokenExpiration,
-			Methods: slices.DeleteFunc(slices.Clone(s.AuthMethods), func(name string) bool { return !slices.Contains(tokens.AllMethods, name) }),
+			Methods: s.AuthMethods,
+			Bind:    s.Bind, BindMode: mode,
 			MaxText: s.MaxTokenSize, Watch: watch, Now: o.Now, Log: o.Log,
 		},
 		Policy:     rules,
