@@ -21,7 +21,6 @@ import (
 
 	"authproxy/keystone/server"
 	"authproxy/keystone/server/app"
-	"authproxy/keystone/server/tokens"
 )
 
 // overrides are the options of keystone.conf that have a flag of the same name.
@@ -136,7 +135,7 @@ func serve(ctx context.Context, s *app.Settings, metricsAddress string, log *slo
 	for _, w := range outside.watchers {
 		group.Go(func() error { return w.Run(ctx) })
 	}
-	group.Go(func() error { return flush(ctx, parts.Server.Tokens, log) })
+	group.Go(func() error { return flush(ctx, parts.Server, log) })
 	err = group.Wait()
 	log.Info("stopped")
 	return err
@@ -207,7 +206,7 @@ const flushInterval = time.Hour
 
 // flush removes the records of long expired tokens from time to time, so that a database that nobody looks after does not grow
 // without end.
-func flush(ctx context.Context, m *tokens.Manager, log *slog.Logger) error {
+func flush(ctx context.Context, s *server.Server, log *slog.Logger) error {
 	tick := time.NewTicker(flushInterval)
 	defer tick.Stop()
 	for {
@@ -216,7 +215,10 @@ func flush(ctx context.Context, m *tokens.Manager, log *slog.Logger) error {
 			return nil
 		case <-tick.C:
 		}
-		switch n, err := m.Flush(ctx); {
+		if _, err := s.Identity.FlushFailures(ctx); err != nil && ctx.Err() == nil {
+			log.Error("removing old failures of logins", slog.Any("error", err))
+		}
+		switch n, err := s.Tokens.Flush(ctx); {
 		case err != nil && ctx.Err() == nil:
 			log.Error("removing expired tokens", slog.Any("error", err))
 		case n > 0:

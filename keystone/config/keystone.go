@@ -22,6 +22,10 @@ type Keystone struct {
 	// MaxTokenSize bounds the token text that is read from a header or a body, in bytes. Kilo's 8192 was a bound for ids;
 	// a PKI token with a full catalog is longer, and the proxy takes 64 KiB.
 	MaxTokenSize int
+	// TrustedProxies are addresses and networks of reverse proxies whose X-Forwarded-For counts.
+	TrustedProxies []string
+	// NotificationFormat is "cadf" where audit events are logged, else "basic".
+	NotificationFormat string
 	// MemberRoleID and MemberRoleName are the role that the API v2.0 gives users on their own tenant.
 	MemberRoleID, MemberRoleName string
 	Debug                        bool
@@ -44,6 +48,7 @@ type Keystone struct {
 	Signing  Signing
 	TLS      TLS
 	Senders  Senders
+	Guessing Guessing
 	Database Database
 
 	// [auth]
@@ -102,7 +107,7 @@ func LoadKeystone(in Input) (*Keystone, error) {
 }
 
 func keystoneTable() []field[Keystone] {
-	return slices.Concat(defaultFields(), tokenFields(), senderFields(), signingFields(), tlsFields(), driverFields())
+	return slices.Concat(defaultFields(), tokenFields(), senderFields(), guessingFields(), signingFields(), tlsFields(), driverFields())
 }
 
 func defaultFields() []field[Keystone] {
@@ -135,6 +140,12 @@ func defaultFields() []field[Keystone] {
 			func(k *Keystone) any { return &k.MaxParamSize }},
 		{Option{Section: defaultSection, Name: "max_token_size", Default: "65536", Min: 32, Max: 1 << 20, Help: "longest token in bytes"},
 			func(k *Keystone) any { return &k.MaxTokenSize }},
+		{Option{Section: defaultSection, Name: "trusted_proxies",
+			Help: "addresses and networks of reverse proxies that say in X-Forwarded-For where requests come from"},
+			func(k *Keystone) any { return &k.TrustedProxies }},
+		{Option{Section: defaultSection, Name: "notification_format", Default: "basic", Choices: []string{"basic", "cadf"},
+			Help: "cadf: log an audit event of the form CADF 1.0 for each login and change; basic: do not"},
+			func(k *Keystone) any { return &k.NotificationFormat }},
 		{Option{Section: defaultSection, Name: "member_role_id", Default: "9fe2ff9ee4384b1894a90878d3e92bab",
 			Help: "id of the role that v2.0 gives users on their own tenant"},
 			func(k *Keystone) any { return &k.MemberRoleID }},

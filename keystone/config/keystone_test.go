@@ -32,6 +32,7 @@ func TestKeystoneDefaults(t *testing.T) {
 			CertSubject: "/C=US/ST=Unset/L=Unset/O=Unset/CN=localhost"},
 		Database:    Database{Driver: "sqlite", Path: "keystone.db", IdleTimeout: time.Hour},
 		AuthMethods: []string{"password", "token"}, DefaultDomainID: "default",
+		Guessing: Guessing{MaxDelay: time.Minute, LockFor: 30 * time.Minute}, NotificationFormat: "basic",
 		PolicyDefaultRule: "default", PolicyRemoteChecks: "off",
 	}
 	if !reflect.DeepEqual(k, want) {

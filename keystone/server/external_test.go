@@ -57,7 +57,9 @@ func TestExternal(t *testing.T) {
 	c := behindFront(t)
 	_, projectID, _ := c.newUser("alice", "pw")
 	scope := obj{"project": obj{"id": projectID}}
-	login := func(body obj, headers ...string) *answer { return c.do("POST", "/v3/auth/tokens", "", body, headers...) }
+	login := func(body obj, headers ...string) *answer {
+		return c.do("POST", "/v3/auth/tokens", "", body, headers...)
+	}
 
 	a := login(byMethods(scope, "external"), alice...).want(201)
 	if a.str("token", "user", "name") != "alice" || methodsOf(a) != "external" || a.at("token", "bind") != nil {

@@ -11,6 +11,7 @@ import (
 	"errors"
 	"log/slog"
 	"net/http"
+	"net/netip"
 	"strings"
 	"time"
 
@@ -23,6 +24,7 @@ import (
 	"authproxy/keystone/server/identity"
 	"authproxy/keystone/server/policy"
 	"authproxy/keystone/server/tokens"
+	"authproxy/peer"
 	"authproxy/validate/bind"
 )
 
@@ -49,6 +51,12 @@ type Server struct {
 	Peers Peers
 	// Negotiate says that Peers accepts Kerberos tickets, which clients are then asked for.
 	Negotiate bool
+
+	// Fronts are reverse proxies that say in X-Forwarded-For where requests come from.
+	Fronts peer.Fronts
+
+	// Audit logs an event for each login and change.
+	Audit bool
 
 	// AdminToken, if set, is a token that may do everything.
 	AdminToken string
@@ -95,6 +103,8 @@ type call struct {
 	read   *readBody
 	// waited is how long the call waited for something to happen because its client asked for that.
 	waited time.Duration
+	// object is the id of what the call made, loginUser that of whom it logs in; for the audit event.
+	object, loginUser string
 	// sender is who sends the request, once that was asked.
 	sender *bind.Peer
 }
@@ -114,6 +124,28 @@ func (c *call) base() string {
 		scheme = "https"
 	}
 	return scheme + "://" + c.r.Host
+}
+
+// address is where the request comes from: of what X-Forwarded-For says, that which was written by a front that is trusted to. It is
+// "" for a client on a unix socket.
+func (c *call) address() string {
+	remote, err := netip.ParseAddrPort(c.r.RemoteAddr)
+	if err != nil {
+		return ""
+	}
+	address := remote.Addr()
+	var said []string
+	for _, line := range c.r.Header.Values("X-Forwarded-For") {
+		said = append(said, strings.Split(line, ",")...)
+	}
+	for i := len(said) - 1; i >= 0 && c.s.Fronts.Has(address); i-- {
+		next, err := netip.ParseAddr(strings.TrimSpace(said[i]))
+		if err != nil {
+			break
+		}
+		address = next
+	}
+	return address.String()
 }
 
 // authenticate finds out who the caller is by X-Auth-Token.
@@ -191,7 +223,7 @@ func (r routes) on(methods, path string, h handler) {
 // Handler answers the requests that come to one listener. Handlers of one Server may be made in turn, not at the same time.
 func (s *Server) Handler(l Listener) http.Handler {
 	if s.metrics == nil {
-		s.metrics = newMetrics(s.Metrics, s.Tokens.Watch)
+		s.metrics = newMetrics(s.Metrics, s.Tokens.Watch, s.Identity.Hasher)
 	}
 	r := routes{mux.NewRouter().UseEncodedPath().SkipClean(true), s, l}
 	s.versionRoutes(r)

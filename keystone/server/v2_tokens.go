@@ -12,7 +12,7 @@ import (
 
 // tokenRoutesV2 are those on both ports. What a rule looks at of a token is the same as in v3, where it comes in X-Subject-Token.
 func (s *Server) tokenRoutesV2(r routes) {
-	r.on("POST", "/v2.0/tokens", issueTokenV2)
+	r.on("POST", "/v2.0/tokens", login(issueTokenV2))
 	r.on("GET HEAD", "/v2.0/tokens/revoked", protect("identity:revocation_list", nil, revocationList))
 	can := func(action string) guard {
 		return guard{action: "identity:" + action, objects: tokenInPath, missingFirst: true}
@@ -50,13 +50,13 @@ func issueTokenV2(c *call) error {
 
 // issueV2 answers with a new token.
 func (c *call) issueV2(request tokens.Request) error {
-	request.V2, request.Peer = true, c.peer()
+	request.V2, request.Peer, request.Address = true, c.peer(), c.address()
 	for _, name := range request.Methods {
 		if !c.offers(name) {
 			return fault.Unauthorized{Why: "method " + name + " is not on offer"}
 		}
 	}
-	issued, err := c.s.Tokens.Issue(c.ctx(), request)
+	issued, err := c.issue(request)
 	if fault.IsNotFound(err) { // of the token that the login was by; v3 says that
 		err = fault.Unauthorized{Why: "the token is not valid"}
 	}
@@ -204,7 +204,7 @@ func changeOwnPasswordV2(c *call) error {
 	if t == nil || t.User.ID != id || t.User.Domain.ID != assignment.DefaultDomainID {
 		return fault.Forbidden{Message: "The token belongs to another user."}
 	}
-	if err := c.s.Identity.ChangePassword(c.ctx(), id, original, password); err != nil {
+	if err := c.s.Identity.ChangePassword(c.ctx(), identity.Login{User: identity.Ref{ID: id}, Password: original, Address: c.address()}, password); err != nil {
 		return err
 	}
 	request := tokens.Request{

@@ -3,6 +3,7 @@ package app
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"log/slog"
@@ -23,6 +24,7 @@ import (
 	"authproxy/keystone/server/store/sql"
 	"authproxy/keystone/server/tokens"
 	"authproxy/keystone/token"
+	"authproxy/peer"
 	"authproxy/validate/bind"
 )
 
@@ -76,8 +78,21 @@ func Load(files []string, flags map[string]string, getenv func(string) string) (
 // refuseWhatIsNotThere names options of Keystone whose effect an operator would miss.
 func (s *Settings) refuseWhatIsNotThere() error {
 	switch {
+	case s.checkProxies() != nil:
+		return s.checkProxies()
 	case s.DefaultDomainID != assignment.DefaultDomainID:
 		return fmt.Errorf("[identity] default_domain_id = %s: the default domain's id is always %s; take the line out", s.DefaultDomainID, assignment.DefaultDomainID)
+	}
+	return nil
+}
+
+func (s *Settings) checkProxies() error {
+	proxies, err := peer.ParseFronts(s.TrustedProxies, nil)
+	if err == nil && proxies.UnixSocket {
+		err = errors.New("unix has no effect: the listeners are no unix sockets")
+	}
+	if err != nil {
+		return fmt.Errorf("[DEFAULT] trusted_proxies: %w", err)
 	}
 	return nil
 }
@@ -148,7 +163,14 @@ func (s *Settings) Build(db store.Store, o Options) *Parts {
 	}
 	watch := &tokens.Watch{Store: db}
 	revoker := &tokens.Revoker{Store: db, Now: o.Now, Window: tokens.DefaultWindow, Watch: watch}
-	users := &identity.Manager{Store: db, Hasher: identity.NewHasher(o.Hashing), Tokens: revoker}
+	users := &identity.Manager{Store: db, Hasher: identity.NewHasher(o.Hashing), Tokens: revoker, Failures: db, Throttle: identity.Throttle{
+		MaxDelay: s.Guessing.MaxDelay, LockAfter: s.Guessing.LockAfter, LockFor: s.Guessing.LockFor, AnyAddress: s.Guessing.AnyAddress,
+		AddressLockAfter: s.Guessing.AddressLockAfter, Now: o.Now,
+	}}
+	proxies, err := peer.ParseFronts(s.TrustedProxies, nil)
+	if err != nil {
+		panic(err) // the configuration has been checked
+	}
 	assignments := &assignment.Manager{Store: db, Users: users, Tokens: revoker}
 	services := &catalog.Manager{Store: db, Log: o.Log, Variables: map[string]string{
 		"public_port": strconv.Itoa(s.PublicPort), "admin_port": strconv.Itoa(s.AdminPort),
@@ -175,6 +197,8 @@ func (s *Settings) Build(db store.Store, o Options) *Parts {
 		Policy:     rules,
 		AdminToken: s.AdminToken.Reveal(),
 		RevokeByID: s.RevokeByID,
+		Fronts:     proxies,
+		Audit:      s.NotificationFormat == "cadf",
 		MemberRole: assignment.MemberRole{ID: s.MemberRoleID, Name: s.MemberRoleName},
 		MaxParam:   s.MaxParamSize,
 		MaxBody:    s.MaxRequestBodySize,

@@ -94,6 +94,10 @@ func brief(value any) string {
 // unknown user from a wrong password could list the users.
 type Unauthorized struct {
 	Why string
+	// UserID is whom it is about, if that is known; for the log alone as well.
+	UserID string
+	// Throttled says that the request came too soon after others that failed.
+	Throttled bool
 	// Negotiate says that it could help to authenticate by Kerberos.
 	Negotiate bool
 }

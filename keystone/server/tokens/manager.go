@@ -21,7 +21,7 @@ import (
 type Identity interface {
 	User(ctx context.Context, userID string) (identity.User, error)
 	UserByName(ctx context.Context, domainID, name string) (identity.User, error)
-	Authenticate(ctx context.Context, who identity.Ref, password string) (identity.User, error)
+	Authenticate(ctx context.Context, l identity.Login) (identity.User, error)
 }
 
 // Assignment is what issuing needs to know of scopes and roles.

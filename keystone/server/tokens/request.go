@@ -20,6 +20,8 @@ type Request struct {
 	// Methods are those of Methods that have to succeed, all for the same user.
 	Methods  []string
 	Password *Password
+	// Address is that of the client, "" where there is none: guesses are counted by it.
+	Address string
 	// Peer is who sends the request as somebody else has found out, for the methods external and kerberos and for bound tokens.
 	Peer bind.Peer
 	// Sections are what the request says for methods of Plugins, by their names.
@@ -100,7 +102,7 @@ func (m *Manager) authenticate(ctx context.Context, r Request) (login, error) {
 			}
 			who.DomainID = d.ID // "" is the id of no domain, so the password is checked against nobody's
 		}
-		u, err := m.Identity.Authenticate(ctx, who, r.Password.Password)
+		u, err := m.Identity.Authenticate(ctx, identity.Login{User: who, Password: r.Password.Password, Address: r.Address})
 		if err != nil {
 			return login{}, err
 		}
