@@ -65,16 +65,16 @@ func (f Fronts) Trust(r *http.Request) bool {
 	if local, ok := r.Context().Value(http.LocalAddrContextKey).(net.Addr); ok && local.Network() == "unix" {
 		return f.UnixSocket
 	}
-	if remote, err := netip.ParseAddrPort(r.RemoteAddr); err == nil && f.Has(remote.Addr()) {
+	if remote, err := netip.ParseAddrPort(r.RemoteAddr); err == nil && f.Contains(remote.Addr()) {
 		return true
 	}
 	return len(f.Names) > 0 && f.named(r)
 }
 
-// Has says whether an address is one of the networks.
-func (f Fronts) Has(address netip.Addr) bool {
-	address = address.Unmap().WithZone("")
-	return slices.ContainsFunc(f.Networks, func(p netip.Prefix) bool { return p.Contains(address) })
+// Contains says whether an address is in one of the networks.
+func (f Fronts) Contains(addr netip.Addr) bool {
+	addr = addr.Unmap().WithZone("")
+	return slices.ContainsFunc(f.Networks, func(p netip.Prefix) bool { return p.Contains(addr) })
 }
 
 func (f Fronts) named(r *http.Request) bool {

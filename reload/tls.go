@@ -18,6 +18,8 @@ type TLS struct {
 	ClientCAFile string
 	// RequireClientCert ends the handshake of clients that present none.
 	RequireClientCert bool
+	// HTTP2 offers it to clients, beside HTTP/1.1.
+	HTTP2 bool
 
 	config atomic.Pointer[tls.Config]
 	leaf   atomic.Pointer[x509.Certificate]
@@ -45,6 +47,9 @@ func (t *TLS) Load() error {
 		MinVersion:   tls.VersionTLS12,
 		Certificates: []tls.Certificate{pair},
 		NextProtos:   []string{"http/1.1"},
+	}
+	if t.HTTP2 {
+		config.NextProtos = []string{"h2", "http/1.1"}
 	}
 	if t.ClientCAFile != "" {
 		if config.ClientCAs, err = readPool(t.ClientCAFile); err != nil {

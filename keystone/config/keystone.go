@@ -37,6 +37,16 @@ type Keystone struct {
 	// PolicyRemoteChecks says which servers rules may ask: "off", "https" or "insecure_http", which has https too.
 	PolicyRemoteChecks string
 
+	// ListLimits bound lists by section, "" for [DEFAULT]; only sections that say so are there. 0 is no bound.
+	ListLimits map[string]int
+	// MaxProjectTreeDepth is how many levels of projects there may be.
+	MaxProjectTreeDepth int
+	// Inherit makes roles count that are inherited by projects ([os_inherit] enabled).
+	Inherit bool
+
+	// Later adds attributes to answers that clients of later releases look for (api_compat).
+	Later bool
+
 	// [token]
 	Provider         string // "uuid", "pki" or "pkiz"
 	TokenExpiration  time.Duration
@@ -57,8 +67,10 @@ type Keystone struct {
 	// [identity]
 	DefaultDomainID string
 
-	values   []Value
-	warnings []Warning
+	apiCompat string
+	limits    [len(limitSections)]string // of ListLimits, as written
+	values    []Value
+	warnings  []Warning
 }
 
 // Signing is the [signing] section: where the certificate and key are that sign tokens, and what pki_setup makes them from.
@@ -102,12 +114,13 @@ func LoadKeystone(in Input) (*Keystone, error) {
 	if err := l.err(); err != nil {
 		return nil, err
 	}
+	k.ListLimits, k.Later = k.listLimits(), k.apiCompat == "later"
 	k.values, k.warnings = l.values, l.warnings
 	return k, nil
 }
 
 func keystoneTable() []field[Keystone] {
-	return slices.Concat(defaultFields(), tokenFields(), senderFields(), guessingFields(), signingFields(), tlsFields(), driverFields())
+	return slices.Concat(defaultFields(), resourceFields(), tokenFields(), senderFields(), guessingFields(), signingFields(), tlsFields(), driverFields())
 }
 
 func defaultFields() []field[Keystone] {
@@ -176,6 +189,12 @@ func defaultFields() []field[Keystone] {
 		{Option{Section: "database", Name: "idle_timeout", Default: "3600", Min: 1,
 			Deprecated: []string{"DEFAULT.sql_idle_timeout", "sql.idle_timeout"}, Help: "seconds after which an idle connection is closed"},
 			func(k *Keystone) any { return &k.Database.IdleTimeout }},
+		{Option{Section: "database", Name: "max_pool_size", Default: "10", Min: 1, Max: 10000,
+			Deprecated: []string{"DEFAULT.sql_max_pool_size", "DATABASE.sql_max_pool_size"}, Help: "connections to PostgreSQL that are kept open"},
+			func(k *Keystone) any { return &k.Database.MaxPoolSize }},
+		{Option{Section: "database", Name: "max_overflow", Default: "20", Min: 0, Max: 10000,
+			Deprecated: []string{"DEFAULT.sql_max_overflow", "DATABASE.sqlalchemy_max_overflow"}, Help: "further connections under load"},
+			func(k *Keystone) any { return &k.Database.MaxOverflow }},
 		{Option{Section: "identity", Name: "default_domain_id", Default: "default", Help: "id of the domain that v2.0 shows"},
 			func(k *Keystone) any { return &k.DefaultDomainID }},
 	}

@@ -87,7 +87,7 @@ func newCloud(t *testing.T, provider string, lines ...string) *cloud {
 	conf := filepath.Join(c.dir, "keystone.conf")
 	c.write("keystone.conf", strings.Join(append([]string{
 		"[token]", "provider = " + provider,
-		"[database]", "connection = sqlite:///" + filepath.Join(c.dir, "keystone.db"),
+		"[database]", "connection = " + connection(t, c.path("keystone.db")),
 		"[signing]", "certfile = " + c.path("signing_cert.pem"), "keyfile = " + c.path("signing_key.pem"), "ca_certs = " + c.path("ca.pem"),
 	}, lines...), "\n"))
 	var err error

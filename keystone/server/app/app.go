@@ -133,10 +133,11 @@ func (s *Settings) OpenStore(ctx context.Context) (*sql.Store, error) {
 
 // OpenAnyStore opens the database whatever its schema is.
 func (s *Settings) OpenAnyStore(ctx context.Context) (*sql.Store, error) {
-	if s.Database.Driver != "sqlite" {
-		return nil, fmt.Errorf("[database] connection: %s is not supported yet, use sqlite:///PATH", s.Database.Driver)
+	d := s.Database
+	if d.Driver == "postgresql" {
+		return sql.OpenPostgreSQL(ctx, sql.PostgreSQL{URL: d.URL.Reveal(), Pool: d.MaxPoolSize, Overflow: d.MaxOverflow, IdleTimeout: d.IdleTimeout})
 	}
-	return sql.OpenSQLite(ctx, s.Database.Path)
+	return sql.OpenSQLite(ctx, d.Path)
 }
 
 // Parts is the backend put together.
@@ -171,7 +172,7 @@ func (s *Settings) Build(db store.Store, o Options) *Parts {
 	if err != nil {
 		panic(err) // the configuration has been checked
 	}
-	assignments := &assignment.Manager{Store: db, Users: users, Tokens: revoker}
+	assignments := &assignment.Manager{Store: db, Users: users, Tokens: revoker, MaxDepth: s.MaxProjectTreeDepth, Inherit: s.Inherit}
 	services := &catalog.Manager{Store: db, Log: o.Log, Variables: map[string]string{
 		"public_port": strconv.Itoa(s.PublicPort), "admin_port": strconv.Itoa(s.AdminPort),
 		"public_bind_host": s.PublicBindHost, "admin_bind_host": s.AdminBindHost,
@@ -202,6 +203,8 @@ func (s *Settings) Build(db store.Store, o Options) *Parts {
 		MemberRole: assignment.MemberRole{ID: s.MemberRoleID, Name: s.MemberRoleName},
 		MaxParam:   s.MaxParamSize,
 		MaxBody:    s.MaxRequestBodySize,
+		ListLimits: s.ListLimits,
+		Later:      s.Later,
 		Log:        o.Log,
 		Metrics:    o.Metrics,
 	}}

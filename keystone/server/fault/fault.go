@@ -132,6 +132,12 @@ func (e Gone) Error() string { return e.What }
 // ErrBusy says that the server cannot take the request now and that the client may try again (503).
 var ErrBusy = errors.New("the server is busy, try again later")
 
+// ErrUnreachable says that the database does not answer, which passes by itself or by what the operator does (503).
+var ErrUnreachable = errors.New("the database cannot be reached")
+
+// ErrFull says that there is no room to store anything (507).
+var ErrFull = errors.New("there is no space left to store anything")
+
 // IsNotFound reports whether err says that an object does not exist.
 func IsNotFound(err error) bool {
 	_, ok := errors.AsType[NotFound](err)
