@@ -124,8 +124,8 @@ func readExpected(t *testing.T, name string) []*expected {
 	return list
 }
 
-// python is the interpreter that the clients' packages are installed for; the test is skipped without them.
-func python(t *testing.T, modules []string) string {
+// clientPython is the interpreter that the clients' packages are installed for; the test is skipped without them.
+func clientPython(t *testing.T, modules []string) string {
 	t.Helper()
 	program := os.Getenv("AUTHPROXY_TEST_PYTHON")
 	if program == "" {
@@ -148,7 +148,7 @@ func python(t *testing.T, modules []string) string {
 func TestSuites(t *testing.T) {
 	for _, s := range suites {
 		t.Run(s.name, func(t *testing.T) {
-			interpreter := python(t, s.modules)
+			interpreter := clientPython(t, s.modules)
 			c := newCloud(t, nil)
 			list := readExpected(t, s.name)
 			var out strings.Builder
