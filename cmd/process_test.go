@@ -10,6 +10,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"regexp"
+	"strings"
 	"sync"
 	"syscall"
 	"testing"
@@ -115,22 +116,23 @@ func startProxy(t *testing.T, args ...string) (url, admin string) {
 	return url, admin
 }
 
-// python is Debian's own interpreter, which has Debian's packages; the test is skipped without the named modules.
+// python is the interpreter that the named modules are installed for; the test is skipped without them.
 func python(t *testing.T, modules ...string) string {
 	t.Helper()
 	if testing.Short() {
 		t.Skip("starts real programs")
 	}
-	const path = "/usr/bin/python3"
-	for _, module := range modules {
-		if out, err := exec.CommandContext(t.Context(), path, "-I", "-c", "import "+module).CombinedOutput(); err != nil {
-			if os.Getenv("AUTHPROXY_REQUIRE_SERVICES") == "1" {
-				t.Fatalf("%s has no module %s: %v\n%s", path, module, err, out)
-			}
-			t.Skipf("%s has no module %s", path, module)
-		}
+	program := os.Getenv("AUTHPROXY_TEST_PYTHON")
+	if program == "" {
+		program = "/usr/bin/python3" // Debian's, whose packages these are
 	}
-	return path
+	if out, err := exec.CommandContext(t.Context(), program, "-I", "-c", "import "+strings.Join(modules, ", ")).CombinedOutput(); err != nil {
+		if os.Getenv("AUTHPROXY_REQUIRE_SERVICES") == "1" {
+			t.Fatalf("%s lacks a module of %s: %v\n%s", program, strings.Join(modules, ", "), err, out)
+		}
+		t.Skipf("not installed for %s: %s", program, strings.Join(modules, ", "))
+	}
+	return program
 }
 
 // admins asks the Identity service as the administrator.

@@ -24,8 +24,8 @@ func TestLongLists(t *testing.T) {
 		within time.Duration
 		good   bool
 	}{
-		"slow but going on": {piece: 400 << 10, within: time.Minute, good: true},
-		"stands still":      {piece: 400 << 10, stop: 2 << 20, within: 17 * time.Second},
+		"slow but going on": {piece: 250 << 10, within: time.Minute, good: true},
+		"stands still":      {piece: 250 << 10, stop: 1 << 20, within: 17 * time.Second},
 		"drips":             {piece: 10, within: 12 * time.Second},
 		"below the rate":    {piece: 100 << 10, within: time.Minute},
 	} {
@@ -34,7 +34,7 @@ func TestLongLists(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				id := newBackend(t)
 				// White space between the members makes a body long that costs nothing to sign or to read.
-				const size = 12 << 20
+				const size = 5 << 20
 				body := fmt.Sprintf(`{%s"signed":%q}`, strings.Repeat(" ", size), id.list(t, id1))
 				fault := true
 				listener := newPipes()

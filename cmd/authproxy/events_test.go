@@ -71,7 +71,7 @@ func TestEventsOff(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		built, err := build(&settings{upstream: upstream.URL, token: token}, slog.New(slog.DiscardHandler))
+		built, err := build(&settings{upstream: upstream.URL, listen: "127.0.0.1:0", adminListen: "127.0.0.1:0", headerEncoding: "utf-8", token: token}, slog.New(slog.DiscardHandler))
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -30,9 +30,17 @@ func (p *parts) ready() error {
 }
 
 func (p *parts) unready() error {
+	if err := p.unreadyOffline(); err != nil {
+		return err
+	}
 	if p.events != nil && !p.events.Asked() {
 		return errors.New("revocation events have not been asked for yet")
 	}
+	return nil
+}
+
+// unreadyOffline says what is missing to decide about signed tokens.
+func (p *parts) unreadyOffline() error {
 	if p.certificates == nil {
 		return nil // pki = off
 	}

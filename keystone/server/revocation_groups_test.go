@@ -1,10 +1,13 @@
 package server_test
 
 import (
+	"context"
 	"maps"
 	"slices"
 	"strings"
 	"testing"
+
+	"authproxy/keystone/server/assignment"
 )
 
 // TestGroupAndHierarchyTriggers takes away what tokens stand on by a group or from above. There are alice, of domain d, and bob, of
@@ -156,5 +159,42 @@ func TestDomainOfGroupDeleted(t *testing.T) {
 	c.wantValid(again)
 	if got := again.roleNames(); got != "member" {
 		t.Errorf("roles afterwards %s", got)
+	}
+}
+
+// TestNoTokenByLostGroup takes the group away that a token's role comes from, while the token is made.
+func TestNoTokenByLostGroup(t *testing.T) {
+	for name, lose := range map[string]func(c *cloud, groupID, userID string, g assignment.Grant) error{
+		"membership": func(c *cloud, groupID, userID string, _ assignment.Grant) error {
+			return c.parts.Server.Identity.RemoveMember(context.Background(), groupID, userID)
+		},
+		"group": func(c *cloud, groupID, _ string, _ assignment.Grant) error {
+			return c.parts.Server.Identity.DeleteGroup(context.Background(), groupID)
+		},
+		"grant": func(c *cloud, _, _ string, g assignment.Grant) error {
+			return c.parts.Server.Assignment.Ungrant(context.Background(), g)
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			c := newCloud(t, "uuid", "[os_inherit]", "enabled = true")
+			admin := c.adminToken()
+			userID, groupID := c.post(admin, "user", obj{"name": "u", "password": "pw"}), c.post(admin, "group", obj{"name": "g"})
+			top := c.post(admin, "project", obj{"name": "top"})
+			low := c.post(admin, "project", obj{"name": "low", "parent_id": top})
+			g := assignment.Grant{GroupID: groupID, ProjectID: top, RoleID: c.post(admin, "role", obj{"name": "r"}), Inherited: true}
+			c.do("PUT", "/v3/groups/"+groupID+"/users/"+userID, admin, nil).want(204)
+			if err := c.parts.Server.Assignment.Grant(t.Context(), g); err != nil {
+				t.Fatal(err)
+			}
+			c.loginAs(userID, projectScope(low)).want(201)
+			c.parts.Server.Tokens.Catalog = &meddler{Manager: c.parts.Server.Catalog, meddle: func(attempt int) {
+				if attempt == 1 {
+					if err := lose(c, groupID, userID, g); err != nil {
+						t.Error(err)
+					}
+				}
+			}}
+			c.loginAs(userID, projectScope(low)).want(401)
+		})
 	}
 }

@@ -6,6 +6,7 @@ import (
 	"context"
 	"encoding/json"
 	"math"
+	"net"
 	"net/http"
 	"net/netip"
 	"strconv"
@@ -83,8 +84,14 @@ func New(o Options) http.Handler {
 
 // fromHere says that a request comes from this machine, and not from a page that a browser here shows.
 func fromHere(req *http.Request) bool {
+	if req.Header.Get("Origin") != "" {
+		return false
+	}
+	if local, ok := req.Context().Value(http.LocalAddrContextKey).(net.Addr); ok && local.Network() == "unix" {
+		return true
+	}
 	peer, err := netip.ParseAddrPort(req.RemoteAddr)
-	return err == nil && peer.Addr().Unmap().IsLoopback() && req.Header.Get("Origin") == ""
+	return err == nil && peer.Addr().Unmap().IsLoopback()
 }
 
 func answer(w http.ResponseWriter, code int, value any) {

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"io"
 	"math"
+	"net"
 	"net/http"
 	"net/http/httptest"
 	"strings"
@@ -99,6 +100,14 @@ func TestRoutes(t *testing.T) {
 		if w.Code != 403 || refetched != 3 {
 			t.Errorf("%s %v: %d", req.RemoteAddr, req.Header, w.Code)
 		}
+	}
+
+	socket := httptest.NewRequest("POST", "/refetch", nil)
+	socket.RemoteAddr = "@"
+	w := httptest.NewRecorder()
+	server.Config.Handler.ServeHTTP(w, socket.WithContext(context.WithValue(t.Context(), http.LocalAddrContextKey, &net.UnixAddr{Name: "/x", Net: "unix"})))
+	if w.Code != 429 {
+		t.Errorf("over a unix socket: %d", w.Code)
 	}
 
 	_, header, body := ask("GET", "/status")

@@ -136,7 +136,7 @@ func testAdvanceList(t *testing.T, s store.Store) {
 		t.Helper()
 		state, moved, err := s.AdvanceList(ctx, past, at)
 		must(t, err)
-		if state != listState(t, s) || state.Sequence != sequence || moved != moves || state.Issued.Before(epoch.Truncate(time.Second)) {
+		if state != listState(t, s) || state.Sequence != sequence || moved != moves || state.Sequence > 1000 && !state.Issued.Equal(later) {
 			t.Errorf("past %d: at %+v, moved %t", past, state, moved)
 		}
 	}
@@ -145,7 +145,7 @@ func testAdvanceList(t *testing.T, s store.Store) {
 	advance(-1, 3, later, false)
 	advance(1000, 1001, later, true)
 	advance(1000, 1001, later.Add(time.Hour), false)
-	advance(1001, 1002, epoch.Add(-time.Hour), true) // a clock that was set back: not issued before the last
+	advance(1001, 1002, later.Add(-time.Minute), true) // a clock that was set back: not issued before the last
 	for steps, ids := range map[tokens.Steps]string{{UpTo: 1002}: "ab", {After: 2, UpTo: 1002}: "ab", {After: 500, UpTo: 1002}: "ab", {After: 1002, UpTo: 1002}: ""} {
 		if got := idsIn(t, s, steps); got != ids {
 			t.Errorf("steps %+v: got %q, want %q", steps, got, ids)
