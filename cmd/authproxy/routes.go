@@ -10,12 +10,12 @@ import (
 	"slices"
 
 	"authproxy/keystone/config"
+	"authproxy/peer"
 	"authproxy/proxy"
 	"authproxy/proxy/anonymous"
 	"authproxy/proxy/guard"
 	"authproxy/proxy/headers"
-	"authproxy/proxy/peer"
-	"authproxy/proxy/reload"
+	"authproxy/reload"
 	"authproxy/validate/bind"
 )
 

@@ -10,7 +10,6 @@ import (
 	"sync/atomic"
 
 	"authproxy/proxy/headers"
-	"authproxy/proxy/peer"
 )
 
 // DefaultHeader carries the secret unless an operator says otherwise.
@@ -78,7 +77,7 @@ func (f *File) Secret() string { return *f.secret.Load() }
 
 // ParseHeader reads the name of the header for the secret. Those that have a meaning for services are refused.
 func ParseHeader(text string) (string, error) {
-	name, err := peer.ParseHeaderName(text)
+	name, err := headers.ParseName(text)
 	if err != nil {
 		return "", err
 	}
