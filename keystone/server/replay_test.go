@@ -46,10 +46,10 @@ var explained = map[string]struct {
 	body   bool
 	why    string
 }{
-	"extensions v2 main":                   {0, true, "extensions that are not there are not listed"},
-	"extensions v2 admin":                  {0, true, "extensions that are not there are not listed"},
-	"v2 own password":                      {0, true, "the tenant of the new token is as in any other, without domain_id and parent_id"},
-	"assignments create":                   {404, true, "there is nothing to create: Kilo fails, later releases say 404"},
+	"extensions v2 main":  {0, true, "extensions that are not there are not listed"},
+	"extensions v2 admin": {0, true, "extensions that are not there are not listed"},
+	"v2 own password":     {0, true, "the tenant of the new token is as in any other, without domain_id and parent_id"},
+	"assignments create":  {404, true, "there is nothing to create: Kilo fails, later releases say 404"},
 }
 
 // TestReplay sends the recorded requests of a real Keystone and compares what comes back: status, media type, the headers
