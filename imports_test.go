@@ -58,8 +58,8 @@ var layers = []string{
 	"certs",
 	"keystone/token",
 	"certs/cms",
+	"certs/privatedir",
 	"keystone",
-	"internal",
 }
 
 func layer(name string) int {
@@ -94,7 +94,7 @@ func TestImportsPointDown(t *testing.T) {
 func TestNoHTTP(t *testing.T) {
 	packages := list(t)
 	for _, name := range []string{"certs", "certs/cms", "revocation", "revocation/events", "validate", "validate/bind", "validate/sharedcache", "keystone/token", "keystone",
-		"internal/strictjson", "internal/privatedir", "internal/pace"} {
+		"keystone/strictjson", "certs/privatedir", "revocation/pace"} {
 		p, ok := packages[name]
 		if !ok {
 			t.Errorf("there is no package %s", name)

@@ -129,7 +129,9 @@ func TestSuites(t *testing.T) {
 	for _, s := range suites {
 		t.Run(s.name, func(t *testing.T) {
 			interpreter := python(t, s.modules...)
-			c := newCloud(t, nil)
+			c := newCloud(t, func(c *cloud.Cloud) {
+				c.KeystoneExtra = "[DEFAULT]\napi_compat = later\n[os_inherit]\nenabled = true\n"
+			})
 			list := readExpected(t, s.name)
 			var out strings.Builder
 			for _, e := range list {
