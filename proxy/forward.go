@@ -10,8 +10,8 @@ import (
 	"strings"
 	"time"
 
+	"authproxy/peer"
 	"authproxy/proxy/headers"
-	"authproxy/proxy/peer"
 )
 
 // rewrite makes the request for the upstream: the client's own, but for the identity headers and the address. Path and

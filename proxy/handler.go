@@ -17,9 +17,9 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 
+	"authproxy/peer"
 	"authproxy/proxy/anonymous"
 	"authproxy/proxy/headers"
-	"authproxy/proxy/peer"
 	"authproxy/validate"
 	"authproxy/validate/bind"
 )

@@ -80,6 +80,10 @@ func (h *Handler) judge(r *http.Request, v *verdict) {
 		v.unfit = refuse(BadMethod, nil)
 		return
 	}
+	if r.URL.Opaque != "" { // "GET mailto:x": the upstream would get a line that is no request's
+		v.unfit = refuse(AmbiguousPath, errors.New("the request target has no path"))
+		return
+	}
 	if v.anonymous = h.Anonymous.Match(r); v.anonymous != "" {
 		h.Metrics.anonymous.WithLabelValues(h.Route, v.anonymous).Inc()
 		return

@@ -20,7 +20,7 @@ import (
 	"authproxy/proxy"
 	"authproxy/proxy/admin"
 	"authproxy/proxy/listen"
-	"authproxy/proxy/reload"
+	"authproxy/reload"
 	"authproxy/revocation"
 	"authproxy/revocation/events"
 	"authproxy/validate"

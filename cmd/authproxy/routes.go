@@ -9,10 +9,10 @@ import (
 	"net/url"
 
 	"authproxy/keystone/config"
+	"authproxy/peer"
 	"authproxy/proxy"
 	"authproxy/proxy/anonymous"
 	"authproxy/proxy/headers"
-	"authproxy/proxy/peer"
 	"authproxy/validate/bind"
 )
 

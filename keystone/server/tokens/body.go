@@ -28,6 +28,8 @@ type bodyToken struct {
 	Catalog   *[]catalogMember `json:"catalog,omitempty"`
 	ExpiresAt string           `json:"expires_at"`
 	IssuedAt  string           `json:"issued_at"`
+	// Bind is who has to present the token, by mechanism.
+	Bind map[string]string `json:"bind,omitempty"`
 }
 
 type bodyRef struct {

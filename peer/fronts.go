@@ -7,8 +7,6 @@ import (
 	"net/netip"
 	"slices"
 	"strings"
-
-	"authproxy/proxy/headers"
 )
 
 // Fronts are the peers that are trusted to say who sends a request: any of these. The zero Fronts are nobody.
@@ -67,10 +65,8 @@ func (f Fronts) Trust(r *http.Request) bool {
 	if local, ok := r.Context().Value(http.LocalAddrContextKey).(net.Addr); ok && local.Network() == "unix" {
 		return f.UnixSocket
 	}
-	if remote, err := netip.ParseAddrPort(r.RemoteAddr); err == nil {
-		if f.Contains(remote.Addr()) {
-			return true
-		}
+	if remote, err := netip.ParseAddrPort(r.RemoteAddr); err == nil && f.Contains(remote.Addr()) {
+		return true
 	}
 	return len(f.Names) > 0 && f.named(r)
 }
@@ -97,22 +93,4 @@ func (f Fronts) named(r *http.Request) bool {
 		}
 	}
 	return false
-}
-
-// ParseHeaderName reads the name of a header in which fronts say something, and gives it in canonical form. Names that mean
-// something else already are refused.
-func ParseHeaderName(text string) (string, error) {
-	name := http.CanonicalHeaderKey(text)
-	for i := range len(name) {
-		c := name[i]
-		if (c < '0' || c > '9') && (c < 'A' || c > 'Z') && (c < 'a' || c > 'z') && (c != '-' || i == 0) {
-			return "", fmt.Errorf("%q: write a header's name of letters, digits and dashes; others are taken for another name by some servers", text)
-		}
-	}
-	taken := []string{"Authorization", "Connection", "Content-Length", "Content-Type", "Cookie", "Expect", "Host", "Te", "Trailer",
-		"Transfer-Encoding", "Upgrade", headers.AuthToken, headers.ServiceToken, headers.StorageToken}
-	if forwarding, _ := headers.IsForwarding(name); forwarding || name == "" || slices.Contains(taken, name) {
-		return "", fmt.Errorf("%q: this header has a meaning of its own", text)
-	}
-	return name, nil
 }

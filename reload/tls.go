@@ -16,6 +16,8 @@ type TLS struct {
 	// ClientCAFile, if it is not "", lets clients present certificates of these CAs. They need not present any; one that does
 	// not verify ends the handshake.
 	ClientCAFile string
+	// RequireClientCert ends the handshake of clients that present none.
+	RequireClientCert bool
 	// HTTP2 offers it to clients, beside HTTP/1.1.
 	HTTP2 bool
 
@@ -54,6 +56,9 @@ func (t *TLS) Load() error {
 			return err
 		}
 		config.ClientAuth = tls.VerifyClientCertIfGiven
+		if t.RequireClientCert {
+			config.ClientAuth = tls.RequireAndVerifyClientCert
+		}
 		// crypto/tls resumes a session only if the client's chain still ends in these CAs.
 	}
 	t.leaf.Store(pair.Leaf)

@@ -1,8 +1,9 @@
-// Package strictjson reads JSON (RFC 8259) in such a way that no two readers can take the same bytes for different things: one
-// Text of valid UTF-8, no name twice in an object, nothing behind the end, bounded nesting.
+// Package strictjson reads JSON (RFC 8259) in such a way that no two readers can take the same bytes for different things: a
+// text of valid UTF-8, no name twice in an object, nothing behind the end, bounded nesting.
 package strictjson
 
 import (
+	"cmp"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -12,27 +13,35 @@ import (
 	"unicode/utf8"
 )
 
-const (
-	// maxNesting bounds how deep a value may be nested.
-	maxNesting = 16
-	// maxMembers bounds the members of one object, so that looking for duplicate names stays linear in the input.
-	maxMembers = 32
-)
+// Limits bound what a text may hold.
+type Limits struct {
+	Nesting int // how deep a value may be nested; 16 by default
+	Members int // of one object; 0 is no limit
+}
+
+const defaultNesting = 16
 
 // Reader reads one JSON text from front to back in one pass. Strings without escapes are cut out of the text. encoding/json
 // is not used since it lets the last of two equal names win, takes names in any case, mends text that is not UTF-8, and is
 // slow on a document of a million entries. After an error a Reader is of no more use.
 type Reader struct {
-	s     string
-	i     int
-	depth int
+	s      string
+	i      int
+	depth  int
+	limits Limits
 }
 
 // New makes a Reader of a text.
-func New(text string) Reader { return Reader{s: text} }
+func New(text string, limits Limits) Reader {
+	limits.Nesting = cmp.Or(limits.Nesting, defaultNesting)
+	return Reader{s: text, limits: limits}
+}
 
 // Offset is how many bytes have been taken.
 func (r *Reader) Offset() int { return r.i }
+
+// Since is the text that was taken since the offset was at.
+func (r *Reader) Since(at int) string { return r.s[at:r.i] }
 
 // Next skips white space and returns the byte behind it without taking it, 0 at the end.
 func (r *Reader) Next() byte {
@@ -59,21 +68,18 @@ func (r *Reader) Object(member func(name string) error) error {
 	if err := r.expect('{', "an object"); err != nil {
 		return err
 	}
-	var seen [maxMembers]string
+	var seen names
 	return r.sequence('}', func(n int) error {
-		if n == maxMembers {
-			return fmt.Errorf("an object of more than %d members", maxMembers)
+		if n == r.limits.Members && n > 0 {
+			return fmt.Errorf("an object of more than %d members", n)
 		}
 		name, err := r.Text()
 		if err != nil {
 			return err
 		}
-		for _, other := range seen[:n] {
-			if name == other {
-				return fmt.Errorf("duplicate name %q", name[:min(len(name), 40)])
-			}
+		if !seen.add(name) {
+			return fmt.Errorf("duplicate name %q", name[:min(len(name), 40)])
 		}
-		seen[n] = name
 		if err := r.expect(':', "a colon"); err != nil {
 			return err
 		}
@@ -91,8 +97,8 @@ func (r *Reader) Array(element func() error) error {
 
 // sequence reads what an opening bracket began: items between commas, up to the closing one.
 func (r *Reader) sequence(closing byte, item func(n int) error) error {
-	if r.depth++; r.depth > maxNesting {
-		return fmt.Errorf("nested deeper than %d levels", maxNesting)
+	if r.depth++; r.depth > r.limits.Nesting {
+		return fmt.Errorf("nested deeper than %d levels", r.limits.Nesting)
 	}
 	for n := 0; ; n++ {
 		c := r.Next()
@@ -288,4 +294,40 @@ func (r *Reader) End() error {
 		return errors.New("bytes after the end of the text")
 	}
 	return nil
+}
+
+// manyNames is from how many names on those of an object are told apart by a map instead of by comparing each with each.
+const manyNames = 16
+
+// names is a set of an object's names, cheap for the usual few.
+type names struct {
+	few  [manyNames]string
+	n    int
+	many map[string]struct{}
+}
+
+func (s *names) add(name string) bool {
+	if s.many != nil {
+		if _, ok := s.many[name]; ok {
+			return false
+		}
+		s.many[name] = struct{}{}
+		return true
+	}
+	for _, seen := range s.few[:s.n] {
+		if seen == name {
+			return false
+		}
+	}
+	if s.n < len(s.few) {
+		s.few[s.n] = name
+		s.n++
+		return true
+	}
+	s.many = make(map[string]struct{}, 2*manyNames)
+	for _, seen := range s.few {
+		s.many[seen] = struct{}{}
+	}
+	s.many[name] = struct{}{}
+	return true
 }
