@@ -52,6 +52,7 @@ type parts struct {
 	senders  *senders
 	listener *reload.TLS // nil: no TLS
 	watchers []*reload.Watcher
+	streams  *proxy.Streams // nil: none is watched
 
 	local bool // certificates and list come from files, so a failure to load them is a mistake of the operator
 	life  lifetime
