@@ -118,9 +118,9 @@ func TestLaterAttributes(t *testing.T) {
 			kind, name string
 			value      any
 		}{
-			{"domain", "description", ""}, {"role", "domain_id", nil}, {"user", "password_expires_at", nil}, {"project", "is_domain", false},
+			{"domain", "description", ""}, {"role", "domain_id", nil}, {"role", "description", nil}, {"user", "password_expires_at", nil}, {"project", "is_domain", false},
 		} {
-			made := c.do("POST", "/v3/"+test.kind+"s", admin, obj{test.kind: obj{"name": "x"}}).want(201)
+			made := c.do("POST", "/v3/"+test.kind+"s", admin, obj{test.kind: obj{"name": "x-" + test.name}}).want(201)
 			id := made.str(test.kind, "id")
 			for _, a := range []*answer{made, c.do("GET", "/v3/"+test.kind+"s/"+id, admin, nil).want(200), c.do("PATCH", "/v3/"+test.kind+"s/"+id, admin, obj{test.kind: obj{}}).want(200)} {
 				if v, there := a.at(test.kind).(obj)[test.name]; there != later || later && v != test.value {
