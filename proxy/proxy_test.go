@@ -272,10 +272,8 @@ func newRigOn(t *testing.T, up *upstream, change func(*Handler)) *rig {
 	if change != nil {
 		change(h)
 	}
-	if h.Transport == nil {
-		transport := NewTransport(h.Upstream, TransportOptions{})
-		t.Cleanup(transport.CloseIdleConnections)
-		h.Transport = transport
+	if h.Transport == nil && h.Relay == nil {
+		useClient(t, h, TransportOptions{})
 	}
 	g.Server = httptest.NewUnstartedServer(nil)
 	g.Server.Config = NewServer(h, ServerOptions{ReadHeaderTimeout: 5 * time.Second})

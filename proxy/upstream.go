@@ -12,6 +12,8 @@ import (
 	"net/url"
 	"strings"
 	"time"
+
+	"authproxy/proxy/relay"
 )
 
 // ParseUpstream reads where requests go: http://host:port, https://host, either with a path that is put before the
@@ -71,39 +73,85 @@ type TransportOptions struct {
 	DialTimeout time.Duration
 }
 
-// NewTransport makes the Transport for an upstream from ParseUpstream.
-func NewTransport(upstream *url.URL, o TransportOptions) *http.Transport {
+const (
+	maxIdle          = 512
+	idleTimeout      = 60 * time.Second
+	handshakeTimeout = 10 * time.Second
+	// continueTimeout is how long a client's Expect: 100-continue waits for the upstream's word before the body goes out unasked.
+	continueTimeout = 30 * time.Second
+	maxAnswerHead   = 1 << 20
+)
+
+func (o TransportOptions) dialer(upstream *url.URL) dialFunc {
 	if o.DialTimeout == 0 {
 		o.DialTimeout = 5 * time.Second
 	}
 	dialer := &net.Dialer{Timeout: o.DialTimeout, KeepAlive: 30 * time.Second}
-	dial := dialer.DialContext
 	if upstream.Scheme == "unix" {
-		dial = func(ctx context.Context, _, _ string) (net.Conn, error) {
+		return func(ctx context.Context, _, _ string) (net.Conn, error) {
 			return dialer.DialContext(ctx, "unix", upstream.Path)
 		}
 	}
+	return dialer.DialContext
+}
+
+func (o TransportOptions) tls() *tls.Config {
+	return &tls.Config{MinVersion: tls.VersionTLS12, RootCAs: o.RootCAs}
+}
+
+// NewRelay makes the Client for an upstream from ParseUpstream.
+func NewRelay(upstream *url.URL, o TransportOptions) *relay.Client {
+	dial, port := o.dialer(upstream), upstream.Port()
+	if port == "" {
+		port = map[string]string{"http": "80", "https": "443"}[upstream.Scheme]
+	}
+	address := net.JoinHostPort(upstream.Hostname(), port)
+	c := &relay.Client{
+		DisableKeepAlives: o.DisableKeepAlives,
+		MaxIdle:           maxIdle, IdleTimeout: idleTimeout, MaxHead: maxAnswerHead, ContinueTimeout: continueTimeout,
+		Dial: func(ctx context.Context) (net.Conn, error) { return dial(ctx, "tcp", address) },
+	}
+	if upstream.Scheme == "https" {
+		config := o.tls()
+		config.ServerName, config.NextProtos = upstream.Hostname(), []string{"http/1.1"}
+		plain := c.Dial
+		c.Dial = func(ctx context.Context) (net.Conn, error) {
+			lower, err := plain(ctx)
+			if err != nil {
+				return nil, err
+			}
+			ctx, cancel := context.WithTimeout(ctx, handshakeTimeout)
+			defer cancel()
+			conn := tls.Client(lower, config)
+			if err := conn.HandshakeContext(ctx); err != nil {
+				return nil, errors.Join(err, lower.Close())
+			}
+			return conn, nil
+		}
+	}
+	return c
+}
+
+// NewTransport makes the Transport for an upstream from ParseUpstream.
+func NewTransport(upstream *url.URL, o TransportOptions) *http.Transport {
 	protocols := new(http.Protocols)
 	protocols.SetHTTP1(true)
 	return &http.Transport{
 		Proxy:       nil, // identity headers go to the upstream, not by way of $HTTP_PROXY
-		DialContext: patient(dial),
+		DialContext: patient(o.dialer(upstream)),
 		Protocols:   protocols,
-		TLSClientConfig: &tls.Config{
-			MinVersion: tls.VersionTLS12,
-			RootCAs:    o.RootCAs,
-		},
-		TLSHandshakeTimeout: 10 * time.Second,
+
+		TLSClientConfig:     o.tls(),
+		TLSHandshakeTimeout: handshakeTimeout,
 		DisableKeepAlives:   o.DisableKeepAlives,
-		MaxIdleConnsPerHost: 512,
-		IdleConnTimeout:     60 * time.Second,
+		MaxIdleConnsPerHost: maxIdle,
+		IdleConnTimeout:     idleTimeout,
 		// Else the transport asks for gzip itself and unpacks stored objects on the way: body, length and ETag disagree.
-		DisableCompression: true,
-		// How long a client's Expect: 100-continue waits for the upstream's word before the body goes out unasked.
-		ExpectContinueTimeout: 30 * time.Second,
+		DisableCompression:    true,
+		ExpectContinueTimeout: continueTimeout,
 		// A PKI token and a catalog leave in one segment train rather than in 4 KiB steps.
 		WriteBufferSize:        64 << 10,
 		ReadBufferSize:         16 << 10,
-		MaxResponseHeaderBytes: 1 << 20,
+		MaxResponseHeaderBytes: maxAnswerHead,
 	}
 }

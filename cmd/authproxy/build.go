@@ -38,7 +38,7 @@ type parts struct {
 	list         *revocation.Poller
 	shared       *sharedcache.Cache
 	validator    *validate.Validator
-	transport    *http.Transport
+	closeIdle    func() // closes the connections to the upstream that are not in use
 	data, admin  *http.Server
 
 	senders  *senders
@@ -98,11 +98,9 @@ func build(s *settings, log *slog.Logger) (*parts, error) {
 	if err != nil {
 		return nil, err
 	}
-	p.transport = proxy.NewTransport(upstream, proxy.TransportOptions{DisableKeepAlives: !s.upstreamKeepAlive, RootCAs: roots})
 	handler := &proxy.Handler{
 		Validator:                         p.validator,
 		Upstream:                          upstream,
-		Transport:                         p.transport,
 		DelayAuthDecision:                 c.DelayAuthDecision,
 		ChallengeURI:                      challengeURI(c),
 		ServiceTokenRoles:                 c.ServiceTokenRoles,
@@ -115,6 +113,16 @@ func build(s *settings, log *slog.Logger) (*parts, error) {
 	if p.senders != nil {
 		handler.Peers, handler.Negotiate = p.senders.identifier, p.senders.kerberos != nil
 		handler.StripAlso = p.senders.headers
+	}
+	switch o := (proxy.TransportOptions{DisableKeepAlives: !s.upstreamKeepAlive, RootCAs: roots}); s.upstreamClient {
+	case "relay":
+		handler.Relay = proxy.NewRelay(upstream, o)
+		p.closeIdle = handler.Relay.Close
+	case "standard":
+		transport := proxy.NewTransport(upstream, o)
+		handler.Transport, p.closeIdle = transport, transport.CloseIdleConnections
+	default:
+		return nil, fmt.Errorf("upstream client %q: want relay or standard", s.upstreamClient)
 	}
 	p.data = proxy.NewServer(p.life.track(handler), proxy.ServerOptions{MaxToken: c.MaxTokenSize, Log: log})
 	p.admin = proxy.NewServer(admin.New(admin.Options{Gatherer: p.registry, Ready: p.ready, Status: p.status}), proxy.ServerOptions{Log: log})

@@ -175,7 +175,7 @@ func (p *parts) shutdown(cut context.CancelFunc) {
 }
 
 func (p *parts) close() {
-	p.transport.CloseIdleConnections()
+	p.closeIdle()
 	if p.identity != nil {
 		p.identity.Close()
 	}
