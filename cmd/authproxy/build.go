@@ -122,7 +122,7 @@ func build(s *settings, log *slog.Logger) (*parts, error) {
 		transport := proxy.NewTransport(upstream, o)
 		handler.Transport, p.closeIdle = transport, transport.CloseIdleConnections
 	default:
-		return nil, fmt.Errorf("upstream client %q: want relay or standard", s.upstreamClient)
+		return nil, fmt.Errorf("--upstream-client %q: want relay or standard", s.upstreamClient)
 	}
 	p.data = proxy.NewServer(p.life.track(handler), proxy.ServerOptions{MaxToken: c.MaxTokenSize, Log: log})
 	p.admin = proxy.NewServer(admin.New(admin.Options{Gatherer: p.registry, Ready: p.ready, Status: p.status}), proxy.ServerOptions{Log: log})

@@ -76,8 +76,9 @@ func (c *conn) do(ctx context.Context, q *Request) error {
 	c.buf, c.r, c.w, c.full = smallBuffers.Get().(*[smallBuffer]byte)[:], 0, 0, false
 	c.sent, c.answered, c.upload = 0, false, nil
 
-	q.Head = c.frame(q.Head, q)
-	if err := c.send(q.Head, q.Body == nil); err != nil {
+	framed := c.frame(q.Head, q)
+	q.Head = framed[:len(q.Head)] // for another attempt, with the room that was made
+	if err := c.send(framed, q.Body == nil); err != nil {
 		return err
 	}
 	var proceed func()

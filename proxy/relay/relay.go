@@ -41,7 +41,8 @@ type Client struct {
 type Request struct {
 	Method string
 	// Head is the request line and the header fields, each ended by CRLF, without the fields of framing (Content-Length,
-	// Transfer-Encoding, Connection, Upgrade) and without the blank line. Do appends to it.
+	// Transfer-Encoding, Connection, Upgrade) and without the blank line. Do appends
+	// these behind its end.
 	Head []byte
 	// Body is nil for a request without one. Length is that of Body, -1 for one that is not known before.
 	Body   io.Reader
