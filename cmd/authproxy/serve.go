@@ -14,6 +14,7 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"authproxy/certs"
+	"authproxy/proxy/socket"
 )
 
 // lifetime is what the shutdown needs to know of the requests, and the requests of the shutdown.
@@ -86,7 +87,7 @@ func (p *parts) serve(ctx context.Context) error {
 	for _, w := range p.watchers {
 		group.Go(func() error { return w.Run(work) })
 	}
-	scheme := "http://"
+	scheme, data := "http://", net.Listener(socket.Listener{Listener: data})
 	if p.listener != nil {
 		scheme, data = "https://", tls.NewListener(data, p.listener.Config())
 	}

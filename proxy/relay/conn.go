@@ -12,6 +12,8 @@ import (
 	"sync"
 	"syscall"
 	"time"
+
+	"authproxy/proxy/socket"
 )
 
 // conn is a connection to the upstream, and the exchange that is under way on it.
@@ -22,8 +24,8 @@ type conn struct {
 	// swap.
 	socket syscall.RawConn
 	plain  bool
-	swap   swap
-	step   func(fd uintptr) bool // swap.step, bound once
+	swap   socket.Swap
+	step   func(fd uintptr) bool // swap.Step, bound once
 
 	since time.Time // waiting in the pool since
 
@@ -45,8 +47,8 @@ type conn struct {
 
 func newConn(client *Client, nc net.Conn) *conn {
 	c := &conn{client: client, nc: nc}
-	c.socket, c.plain = socketOf(nc)
-	c.step = c.swap.step
+	c.socket, c.plain = socket.Of(nc)
+	c.step = c.swap.Step
 	return c
 }
 
@@ -130,7 +132,7 @@ func (c *conn) frame(head []byte, q *Request) []byte {
 // send writes the head; with wait it also waits for the first bytes of the answer, which saves trying to read them too early.
 func (c *conn) send(head []byte, wait bool) error {
 	if !c.plain {
-		if c.socket != nil && !quiet(c.socket) {
+		if c.socket != nil && !socket.Quiet(c.socket) {
 			return errStale
 		}
 		c.watch() // TLS has no step that can be interrupted without harm
@@ -138,11 +140,11 @@ func (c *conn) send(head []byte, wait bool) error {
 		c.sent = n
 		return err
 	}
-	c.swap = swap{out: head, wait: wait, in: c.buf}
+	c.swap = socket.Swap{Out: head, Wait: wait, In: c.buf}
 	for {
 		c.arm()
 		err := c.socket.Read(c.step)
-		c.sent = c.swap.sent
+		c.sent = c.swap.Sent
 		if err == nil {
 			break
 		}
@@ -150,14 +152,14 @@ func (c *conn) send(head []byte, wait bool) error {
 			return err
 		}
 	}
-	if c.swap.stale {
+	if c.swap.Stale {
 		return errStale
 	}
-	if c.swap.err != nil && c.sent == 0 {
-		return c.swap.err
+	if c.swap.Err != nil && c.sent == 0 {
+		return c.swap.Err
 	}
 	// Whatever went wrong with the rest, an upstream that refuses what it reads may have answered all the same.
-	if rest := head[c.sent:]; len(rest) > 0 && c.swap.err == nil {
+	if rest := head[c.sent:]; len(rest) > 0 && c.swap.Err == nil {
 		c.watch()
 		n, err := c.nc.Write(rest)
 		c.sent += n
@@ -165,7 +167,7 @@ func (c *conn) send(head []byte, wait bool) error {
 			return err
 		}
 	}
-	c.received(c.swap.received)
+	c.received(c.swap.Received)
 	return nil
 }
 
@@ -296,7 +298,7 @@ func (c *conn) end(reuse bool) {
 	c.buf, c.ctx = nil, nil
 	events, up := c.events, c.upload
 	c.events, c.upload, c.res.trailer = nil, nil, nil
-	c.swap = swap{}
+	c.swap = socket.Swap{}
 	if reuse && c.client.put(c) { // from here on another request may have it
 		return
 	}
