@@ -126,10 +126,11 @@ func (f *flight) writeHead(r *http.Request) {
 	}
 	b = append(b, "\r\n"...)
 	f.request.Head, f.lines = b, 2
-	f.d.h.pass(r, f)
+	f.d.h.pass(r, f.x.verdict.anonymous != "", f)
 
 	var n int
 	switch v := &f.x.verdict; {
+	case v.anonymous != "":
 	case v.user != nil:
 		f.request.Head, n = v.user.Append(f.request.Head)
 		f.lines += n

@@ -18,29 +18,39 @@ import (
 type fieldSet interface{ add(name, value string) }
 
 // pass gives out the fields of a client's request that go to the upstream, and X-Forwarded-: not those of framing and of
-// upgrades, and not those of the identity, which are for the forwarder to add.
+// upgrades, and not those of the identity, which are for the forwarder to add. The tokens of an anonymous request, which nobody
+// has looked at, do not go there.
 //
 // A client that lists token headers in Connection does not have them taken off: services need them.
-func (h *Handler) pass(in *http.Request, out fieldSet) {
-	ip, local := peerOf(in.RemoteAddr)
+func (h *Handler) pass(in *http.Request, anonymous bool, out fieldSet) {
+	ip, trusted := h.cameFrom(in)
 	listed := in.Header["Connection"]
 	var hasHost, hasProto bool
 	for name, values := range in.Header {
 		if headers.IsToken(name) {
-			addAll(out, name, values)
+			if !anonymous {
+				addAll(out, name, values)
+			}
 			continue
 		}
 		if hopByHop(name) || headers.Reserved(name, h.StripAlso...) {
 			continue
 		}
-		// What came from a peer on this machine, where a TLS front end stands, is kept and added to; from any other peer these
-		// are the client's own invention. Spellings that only an upstream would take for these names never pass.
+		// What came from a trusted front end is kept and added to; from any other peer these are the client's own invention.
+		// Spellings that only an upstream would take for these names never pass.
 		if forwarding, canonical := headers.IsForwarding(name); forwarding {
-			if local && canonical && name != "X-Forwarded-For" {
-				hasHost = hasHost || name == "X-Forwarded-Host"
-				hasProto = hasProto || name == "X-Forwarded-Proto"
-				addAll(out, name, values)
+			if !trusted || !canonical {
+				continue
 			}
+			switch name {
+			case "X-Forwarded-For", "X-Forwarded-Prefix", "Forwarded":
+				continue // below
+			case "X-Forwarded-Host":
+				hasHost = true
+			case "X-Forwarded-Proto":
+				hasProto = true
+			}
+			addAll(out, name, values)
 			continue
 		}
 		switch {
@@ -54,15 +64,7 @@ func (h *Handler) pass(in *http.Request, out fieldSet) {
 	if te := in.Header["Te"]; len(te) > 0 && hasToken(te, "trailers") {
 		out.add("Te", "trailers")
 	}
-	if prior := in.Header["X-Forwarded-For"]; local && len(prior) > 0 {
-		if ip == "" {
-			addAll(out, "X-Forwarded-For", prior)
-		} else {
-			out.add("X-Forwarded-For", strings.Join(prior, ", ")+", "+ip)
-		}
-	} else if ip != "" {
-		out.add("X-Forwarded-For", ip)
-	}
+	h.passForwarded(in, ip, trusted, out)
 	if !hasHost && in.Host != "" {
 		out.add("X-Forwarded-Host", in.Host)
 	}
@@ -72,6 +74,31 @@ func (h *Handler) pass(in *http.Request, out fieldSet) {
 		out.add("X-Forwarded-Proto", "https")
 	default:
 		out.add("X-Forwarded-Proto", "http")
+	}
+}
+
+// passForwarded gives out the fields in which each hop adds to what the ones before it said.
+func (h *Handler) passForwarded(in *http.Request, ip string, trusted bool, out fieldSet) {
+	var addresses, elements, prefixes []string
+	if trusted {
+		addresses, elements, prefixes = in.Header["X-Forwarded-For"], in.Header["Forwarded"], in.Header["X-Forwarded-Prefix"]
+	}
+	switch {
+	case ip == "":
+		addAll(out, "X-Forwarded-For", addresses)
+		addAll(out, "Forwarded", elements)
+	case len(addresses) > 0:
+		out.add("X-Forwarded-For", strings.Join(addresses, ", ")+", "+ip)
+	default:
+		out.add("X-Forwarded-For", ip)
+	}
+	if ip != "" && len(elements) > 0 {
+		out.add("Forwarded", strings.Join(elements, ", ")+", "+forwardedElement(ip, in.TLS != nil))
+	}
+	if h.Prefix != "" {
+		out.add("X-Forwarded-Prefix", strings.Join(prefixes, "")+h.Prefix)
+	} else {
+		addAll(out, "X-Forwarded-Prefix", prefixes)
 	}
 }
 

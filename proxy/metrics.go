@@ -15,16 +15,19 @@ import (
 type outcome string
 
 const (
-	confirmed     outcome = "confirmed"      // passed on with an identity
-	passedInvalid outcome = "passed_invalid" // passed on without one, in delay mode
-	refusedToken  outcome = "refused"        // 401
-	undecided     outcome = "undecided"      // 503
-	badRequest    outcome = "bad_request"    // 400 or 501
-	upstreamError outcome = "upstream_error" // 502
-	clientGone    outcome = "client_gone"    // nobody left to answer
+	confirmed       outcome = "confirmed"      // passed on with an identity
+	passedInvalid   outcome = "passed_invalid" // passed on without one, in delay mode
+	passedAnonymous outcome = "anonymous"      // passed on without one, by a rule
+	refusedToken    outcome = "refused"        // 401
+	forbidden       outcome = "forbidden"      // 403
+	noRoute         outcome = "no_route"       // 404
+	undecided       outcome = "undecided"      // 503
+	badRequest      outcome = "bad_request"    // 400 or 501
+	upstreamError   outcome = "upstream_error" // 502
+	clientGone      outcome = "client_gone"    // nobody left to answer
 )
 
-var outcomes = [...]outcome{confirmed, passedInvalid, refusedToken, undecided, badRequest, upstreamError, clientGone}
+var outcomes = [...]outcome{confirmed, passedInvalid, passedAnonymous, refusedToken, forbidden, noRoute, undecided, badRequest, upstreamError, clientGone}
 
 // Metrics are the figures of a Handler. Labels come from closed sets: status codes that have a name, outcomes, reasons.
 type Metrics struct {
@@ -33,6 +36,8 @@ type Metrics struct {
 	refused         map[validate.Reason]prometheus.Counter // those of refusals
 	catalogs        *prometheus.CounterVec
 	senders         *prometheus.CounterVec
+	anonymous       *prometheus.CounterVec
+	routes          *prometheus.CounterVec
 	inFlight        prometheus.Gauge
 	upstreamSeconds prometheus.Histogram
 
@@ -61,6 +66,14 @@ func NewMetrics(r prometheus.Registerer) *Metrics {
 			Name: "authproxy_senders_total",
 			Help: "Senders of bound tokens: whose tickets, headers and certificates all held or were absent (identified), or not (refused).",
 		}, []string{"result"}),
+		anonymous: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "authproxy_anonymous_requests_total",
+			Help: "Requests that needed no token, by route and by the rule that says so.",
+		}, []string{"route", "rule"}),
+		routes: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "authproxy_route_requests_total",
+			Help: "Requests by route, where there are several.",
+		}, []string{"route"}),
 		inFlight: prometheus.NewGauge(prometheus.GaugeOpts{
 			Name: "authproxy_requests_in_flight",
 			Help: "Requests under way.",
@@ -80,7 +93,7 @@ func NewMetrics(r prometheus.Registerer) *Metrics {
 	for _, result := range []string{"identified", "refused"} {
 		m.senders.WithLabelValues(result)
 	}
-	r.MustRegister(m.requests, m.refusals, m.catalogs, m.senders, m.inFlight, m.upstreamSeconds)
+	r.MustRegister(m.requests, m.refusals, m.catalogs, m.senders, m.anonymous, m.routes, m.inFlight, m.upstreamSeconds)
 	return m
 }
 

@@ -71,11 +71,12 @@ func (f *reverse) rewrite(pr *httputil.ProxyRequest) {
 	out.Trailer = nil                  // not passed on, so not announced; some servers read trailers as headers
 
 	out.Header = make(http.Header, len(in.Header)+24)
-	h.pass(in, headerMap(out.Header))
+	h.pass(in, x.verdict.anonymous != "", headerMap(out.Header))
 	if protocol, _ := upgradeOf(in); protocol != "" {
 		out.Header["Connection"], out.Header["Upgrade"] = []string{"Upgrade"}, []string{protocol}
 	}
 	switch v := x.verdict; {
+	case v.anonymous != "":
 	case v.user != nil:
 		v.user.Set(out.Header)
 	default:

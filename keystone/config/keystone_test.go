@@ -22,14 +22,15 @@ func TestKeystoneDefaults(t *testing.T) {
 	k.values, k.Database.connection = nil, Secret{}
 	want := &Keystone{
 		PublicBindHost: "127.0.0.1", AdminBindHost: "127.0.0.1", PublicPort: 5000, AdminPort: 35357,
-		MaxRequestBodySize: 114688, MaxParamSize: 64, MaxTokenSize: 65536,
+		MaxRequestBodySize: 114688, MaxParamSize: 64, MaxTokenSize: 65536, MemberRoleID: "9fe2ff9ee4384b1894a90878d3e92bab", MemberRoleName: "_member_",
 		Provider: "uuid", TokenExpiration: time.Hour, HashAlgorithm: "md5", RevokeByID: true, EnforceTokenBind: "permissive",
 		Signing: Signing{CertFile: "/etc/keystone/ssl/certs/signing_cert.pem", KeyFile: "/etc/keystone/ssl/private/signing_key.pem",
 			CACerts: "/etc/keystone/ssl/certs/ca.pem", CAKey: "/etc/keystone/ssl/private/cakey.pem", KeySize: 2048, ValidDays: 3650,
 			CertSubject: "/C=US/ST=Unset/L=Unset/O=Unset/CN=www.example.com"},
-		Database:    Database{Driver: "sqlite", Path: "keystone.db", IdleTimeout: time.Hour},
+		Database:    Database{Driver: "sqlite", Path: "keystone.db", IdleTimeout: time.Hour, MaxPoolSize: 10, MaxOverflow: 20},
 		AuthMethods: []string{"password", "token"}, DefaultDomainID: "default",
 		PolicyDefaultRule: "default", PolicyRemoteChecks: "off",
+		MaxProjectTreeDepth: 5, ListLimits: map[string]int{}, apiCompat: "kilo",
 	}
 	if !reflect.DeepEqual(k, want) {
 		t.Errorf("got\n%+v\nwant\n%+v", k, want)
@@ -145,6 +146,34 @@ func TestDatabase(t *testing.T) {
 	}
 }
 
+// TestDatabaseOverNetwork: a connection to another machine that is not checked draws a warning.
+func TestDatabaseOverNetwork(t *testing.T) {
+	for connection, warns := range map[string]bool{
+		"postgresql://u:p@db.example.com/n":                                 true,
+		"postgresql://u:p@db.example.com:5432/n?sslmode=require":            true,
+		"postgresql://u:p@10.0.0.5/n":                                       true,
+		"postgresql:///n?host=localhost,db.example.com":                     true,
+		"postgresql://u:p@db.example.com/n?sslmode=verify-full":             false,
+		"postgresql://u:p@db.example.com/n?sslrootcert=f&sslmode=verify-ca": false,
+		"postgresql://u:p@127.0.0.1:5433/n":                                 false,
+		"postgresql://u:p@[::1]:5433/n":                                     false,
+		"postgresql://u:p@localhost/n":                                      false,
+		"postgresql:///n":                                                   false,
+		"postgresql:///n?host=/run/postgresql":                              false,
+		"sqlite:///k.db":                                                    false,
+	} {
+		k, err := LoadKeystone(Input{Files: []string{write(t, "[database]\nconnection = "+connection+"\n")}})
+		if err != nil {
+			t.Errorf("%s: %v", connection, err)
+			continue
+		}
+		got := texts(k.Warnings())
+		if (len(got) == 1 && strings.Contains(got[0], "password hashes and token ids go to")) != warns || len(got) > 1 {
+			t.Errorf("%s: warnings %q", connection, got)
+		}
+	}
+}
+
 func TestKeystoneFlags(t *testing.T) {
 	path := write(t, "[DEFAULT]\npublic_port = 5001\nadmin_port = 5002\n[sql]\nconnection = sqlite:///old.db\n")
 	k, err := LoadKeystone(Input{Files: []string{path}, Flags: map[string]string{"public-port": "6000", "debug": "true"}})
@@ -204,5 +233,25 @@ func TestFindKeystoneConf(t *testing.T) {
 	}
 	if got, err := FindKeystoneConf(blocked, root); err == nil {
 		t.Errorf("a home that is no directory gave %s", got)
+	}
+}
+
+func TestListLimits(t *testing.T) {
+	for text, want := range map[string]map[string]int{
+		"":                             {},
+		"[DEFAULT]\nlist_limit = 7":    {"": 7},
+		"[DEFAULT]\nlist_limit =":      {},
+		"[identity]\nlist_limit = 0":   {"identity": 0},
+		"[assignment]\nlist_limit = 5": {"assignment": 5, "resource": 5, "role": 5},
+		"[assignment]\nlist_limit = 5\n[role]\nlist_limit = 6": {"assignment": 5, "resource": 5, "role": 6},
+	} {
+		path := filepath.Join(t.TempDir(), "keystone.conf")
+		if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		k, err := LoadKeystone(Input{Files: []string{path}})
+		if err != nil || !reflect.DeepEqual(k.ListLimits, want) || len(k.Warnings()) > 0 {
+			t.Errorf("%q: %v, %v %v, want %v", text, k, err, texts(k.Warnings()), want)
+		}
 	}
 }

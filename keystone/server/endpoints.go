@@ -8,7 +8,7 @@ import (
 
 func (s *Server) endpointRoutes(r routes) {
 	add(r, resource[catalog.Endpoint]{
-		one: "endpoint", many: "endpoints",
+		one: "endpoint", many: "endpoints", section: "catalog",
 		filters: map[string]filter.Kind{"interface": filter.Text, "service_id": filter.Text, "region_id": filter.Text},
 		create:  createEndpoint,
 		get:     s.Catalog.Endpoint,

@@ -30,14 +30,15 @@ func TestUnknownAttributesAreKept(t *testing.T) {
 	}
 }
 
+func expecting(what, where string) string {
+	return "Expecting to find " + what + " in " + where + " - the server could not comply with the request since it is either malformed or otherwise incorrect. The client is assumed to be in error."
+}
+
 func TestWrongRequests(t *testing.T) {
 	c := newCloud(t, "uuid")
 	admin := c.adminToken()
 	userID, projectID, _ := c.newUser("alice", "pw")
 	deep := strings.Repeat(`{"a":`, 40) + "1" + strings.Repeat("}", 40)
-	expecting := func(what, where string) string {
-		return "Expecting to find " + what + " in " + where + " - the server could not comply with the request since it is either malformed or otherwise incorrect. The client is assumed to be in error."
-	}
 	notJSON := expecting("valid JSON", "request body")
 	for _, test := range []struct {
 		method, path string
@@ -63,7 +64,9 @@ func TestWrongRequests(t *testing.T) {
 		{"POST", "/v3/users/" + userID + "/password", `{"user": {"original_password": "no", "password": "x"}}`, 401, denied},
 		{"POST", "/v3/users/none/password", `{"user": {"original_password": "no", "password": "x"}}`, 401, denied},
 		{"PATCH", "/v3/users/none", `{"user": {}}`, 404, "Could not find user: none"},
-		{"POST", "/v3/projects", `{"project": {"name": "x", "parent_id": "y"}}`, 501, "Projects below other projects are not supported."},
+		{"POST", "/v3/projects", `{"project": {"name": "x", "parent_id": "y"}}`, 404, "Could not find project: y"},
+		{"POST", "/v3/projects", `{"project": {"name": "x", "parent_id": 1}}`, 400, "Invalid input for field 'parent_id'. The value is '1'."},
+		{"PATCH", "/v3/projects/" + projectID, `{"project": {"parent_id": {}}}`, 403, "You are not authorized to perform the requested action: Update of `parent_id` is not allowed."},
 		{"PATCH", "/v3/projects/" + projectID, `{"project": {"name": "admin"}}`, 409, "Conflict occurred attempting to store project - Duplicate Entry"},
 		{"POST", "/v3/domains", `{"domain": {"name": ""}}`, 400, "Invalid input for field 'name'. The value is ''."},
 		{"POST", "/v3/roles", `{"role": {}}`, 400, "'name' is a required property"},
@@ -77,8 +80,21 @@ func TestWrongRequests(t *testing.T) {
 		{"PUT", "/v3/users", nil, 404, "The resource could not be found."},
 		{"GET", "/v3//users", nil, 404, "The resource could not be found."},
 		{"GET", "/v3/../v3/users", nil, 404, "The resource could not be found."},
-		{"POST", "/v3/groups", `{}`, 404, "The resource could not be found."},
-		{"GET", "/v2.0", nil, 404, "The resource could not be found."},
+		{"POST", "/v3/groups", `{}`, 400, expecting("group", "request body")},
+		{"POST", "/v3/groups", `{"group": {}}`, 400, "name field is required and cannot be empty"},
+		{"POST", "/v3/groups", obj{"group": obj{"name": strings.Repeat("ü", 65)}}, 400, "name should not be greater than 64 characters."},
+		{"POST", "/v3/groups", `{"group": {"name": "x", "domain_id": "none"}}`, 404, "Could not find domain: none"},
+		{"PATCH", "/v3/groups/none", `{"group": {}}`, 404, "Could not find group: none"},
+		{"PUT", "/v3/groups/none/users/" + userID, nil, 404, "Could not find group: none"},
+		{"GET", "/v3/groups/none/users", nil, 404, "Could not find group: none"},
+		{"GET", "/v3/users/none/groups", nil, 404, "Could not find user: none"},
+		{"PUT", "/v3/projects/" + projectID + "/groups/none/roles/x", nil, 404, "Could not find group: none"},
+		{"PUT", "/v3/OS-INHERIT/projects/" + projectID + "/users/" + userID + "/roles/x/inherited_to_projects", nil, 404, "The resource could not be found."},
+		{"POST", "/v3/role_assignments", `{}`, 404, "The resource could not be found."},
+		{"GET", "/v3/role_assignments?user.id=x&group.id=y", nil, 400, "Specify a user or group, not both"},
+		{"GET", "/v3/role_assignments?user.id=", nil, 400, "Invalid input for field 'user.id'. The value is ''."},
+		{"GET", "/v3/role_assignments?scope.OS-INHERIT:inherited_to=x", nil, 400, "Invalid input for field 'scope.OS-INHERIT:inherited_to'. The value is 'x'."},
+		{"GET", "/v2.0/users", nil, 404, "The resource could not be found."}, // for the admin port
 	} {
 		a := c.do(test.method, test.path, admin, test.body)
 		if a.status != test.status || a.at("error", "message") != test.message {
@@ -138,7 +154,7 @@ func TestLinks(t *testing.T) {
 	}
 	fixed := c.parts.Server.Handler(server.Listener{Endpoint: "https://keystone.example.com:5000/"})
 	c.public.Config.Handler = fixed
-	if got := c.do("GET", "/", "", nil).want(300).text; !strings.Contains(got, `"href":"https://keystone.example.com:5000/v3/"`) || strings.Contains(got, "v2.0") {
+	if got := c.do("GET", "/", "", nil).want(300).text; !strings.Contains(got, `"href":"https://keystone.example.com:5000/v3/"`) || !strings.Contains(got, `"href":"https://keystone.example.com:5000/v2.0/"`) {
 		t.Errorf("versions: %s", got)
 	}
 	if got := c.do("GET", "/v3/users", "", nil).want(401).header.Get("WWW-Authenticate"); got != `Keystone uri="https://keystone.example.com:5000/"` {

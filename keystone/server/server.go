@@ -1,4 +1,4 @@
-// Package server answers the HTTP requests of the Identity API v3.
+// Package server answers the HTTP requests of the Identity API, v3 and v2.0.
 //
 // One file holds one resource; errors become status codes in errors.go and nowhere else. What is allowed to whom is the
 // business of package policy, what is right to store that of the subsystems' packages below this one.
@@ -9,6 +9,7 @@ import (
 	"crypto/sha256"
 	"crypto/subtle"
 	"log/slog"
+	"maps"
 	"net/http"
 	"strings"
 	"time"
@@ -27,6 +28,9 @@ import (
 // DefaultMaxBody is the largest request body in bytes (max_request_body_size).
 const DefaultMaxBody = 114688
 
+// DefaultMaxParam is the longest id or name of a login by the API v2.0, and id by v3, in bytes (max_param_size).
+const DefaultMaxParam = 64
+
 // Policy has the rule that decides who may do an action.
 type Policy interface {
 	Rule(action string) policy.Rule
@@ -44,9 +48,17 @@ type Server struct {
 	AdminToken string
 	// RevokeByID is false where the revocation list is switched off ([token] revoke_by_id).
 	RevokeByID bool
+	// MemberRole is given by the API v2.0 to users on their own tenant; assignment.DefaultMemberRole where it is zero.
+	MemberRole assignment.MemberRole
+	// MaxParam is the longest id or name in bytes that a login may name; DefaultMaxParam where it is 0.
+	MaxParam int
 	// MaxBody is the largest request body in bytes; DefaultMaxBody where it is 0.
 	MaxBody int64
 	Log     *slog.Logger
+	// ListLimits bound lists, by section of keystone.conf. The one of "" bounds those whose section is not there; 0 is no bound.
+	ListLimits map[string]int
+	// Later adds what clients of later releases look for to answers.
+	Later bool
 	// Metrics takes the figures of all handlers; nil for none. A registerer takes one Server.
 	Metrics prometheus.Registerer
 
@@ -55,10 +67,20 @@ type Server struct {
 
 // Listener is what differs between the public and the admin port.
 type Listener struct {
+	// Admin is set for the admin port, which alone has what administrators do by the API v2.0.
+	Admin bool
 	// Endpoint is the URL to name in links (public_endpoint, admin_endpoint); "" means that of the request.
 	Endpoint string
 	// PublicEndpoint is the URL that a 401 sends clients to; "" means Endpoint.
 	PublicEndpoint string
+}
+
+// later adds attributes that Kilo's answers did not have, where they are asked for.
+func (s *Server) later(attributes, more map[string]any) map[string]any {
+	if s.Later {
+		maps.Copy(attributes, more)
+	}
+	return attributes
 }
 
 // call is one request on its way.
@@ -141,13 +163,16 @@ func (s *Server) Handler(l Listener) http.Handler {
 	s.eventRoutes(r)
 	s.certificateRoutes(r)
 	s.userRoutes(r)
+	s.groupRoutes(r)
 	s.domainRoutes(r)
 	s.projectRoutes(r)
 	s.roleRoutes(r)
 	s.grantRoutes(r)
+	s.assignmentRoutes(r)
 	s.regionRoutes(r)
 	s.serviceRoutes(r)
 	s.endpointRoutes(r)
+	s.routesV2(r)
 	unknown := s.serve(l, "unknown", func(*call) error { return errNoRoute })
 	r.NotFoundHandler, r.MethodNotAllowedHandler = unknown, unknown
 	return withoutFinalSlash(r.Router)
@@ -180,6 +205,28 @@ func (s *Server) log() *slog.Logger {
 		return slog.New(slog.DiscardHandler)
 	}
 	return s.Log
+}
+
+func (s *Server) maxParam() int {
+	if s.MaxParam == 0 {
+		return DefaultMaxParam
+	}
+	return s.MaxParam
+}
+
+func (s *Server) memberRole() assignment.MemberRole {
+	if s.MemberRole == (assignment.MemberRole{}) {
+		return assignment.DefaultMemberRole
+	}
+	return s.MemberRole
+}
+
+// listLimit is how many objects a list of that section holds at most, 0 for any number.
+func (s *Server) listLimit(section string) int {
+	if limit, ok := s.ListLimits[section]; ok {
+		return limit
+	}
+	return s.ListLimits[""]
 }
 
 func (s *Server) maxBody() int64 {

@@ -129,10 +129,11 @@ func (s *Settings) OpenStore(ctx context.Context) (*sql.Store, error) {
 
 // OpenAnyStore opens the database whatever its schema is.
 func (s *Settings) OpenAnyStore(ctx context.Context) (*sql.Store, error) {
-	if s.Database.Driver != "sqlite" {
-		return nil, fmt.Errorf("[database] connection: %s is not supported yet, use sqlite:///PATH", s.Database.Driver)
+	d := s.Database
+	if d.Driver == "postgresql" {
+		return sql.OpenPostgreSQL(ctx, sql.PostgreSQL{URL: d.URL.Reveal(), Pool: d.MaxPoolSize, Overflow: d.MaxOverflow, IdleTimeout: d.IdleTimeout})
 	}
-	return sql.OpenSQLite(ctx, s.Database.Path)
+	return sql.OpenSQLite(ctx, d.Path)
 }
 
 // Parts is the backend put together.
@@ -160,7 +161,7 @@ func (s *Settings) Build(db store.Store, o Options) *Parts {
 	watch := &tokens.Watch{Store: db}
 	revoker := &tokens.Revoker{Store: db, Now: o.Now, Window: tokens.DefaultWindow, Watch: watch}
 	users := &identity.Manager{Store: db, Hasher: identity.NewHasher(o.Hashing), Tokens: revoker}
-	assignments := &assignment.Manager{Store: db, Users: users, Tokens: revoker}
+	assignments := &assignment.Manager{Store: db, Users: users, Tokens: revoker, MaxDepth: s.MaxProjectTreeDepth, Inherit: s.Inherit}
 	services := &catalog.Manager{Store: db, Log: o.Log, Variables: map[string]string{
 		"public_port": strconv.Itoa(s.PublicPort), "admin_port": strconv.Itoa(s.AdminPort),
 		"public_bind_host": s.PublicBindHost, "admin_bind_host": s.AdminBindHost,
@@ -181,7 +182,11 @@ func (s *Settings) Build(db store.Store, o Options) *Parts {
 		Policy:     rules,
 		AdminToken: s.AdminToken.Reveal(),
 		RevokeByID: s.RevokeByID,
+		MemberRole: assignment.MemberRole{ID: s.MemberRoleID, Name: s.MemberRoleName},
+		MaxParam:   s.MaxParamSize,
 		MaxBody:    s.MaxRequestBodySize,
+		ListLimits: s.ListLimits,
+		Later:      s.Later,
 		Log:        o.Log,
 		Metrics:    o.Metrics,
 	}}

@@ -98,7 +98,7 @@ func (m *Manager) Issue(ctx context.Context, r Request) (Issued, error) {
 		if err != nil {
 			return Issued{}, err
 		}
-		issued, err := m.make(ctx, l, before, r.NoCatalog)
+		issued, err := m.make(ctx, l, before, r)
 		if err != nil {
 			return Issued{}, err
 		}
@@ -125,7 +125,7 @@ func (m *Manager) Issue(ctx context.Context, r Request) (Issued, error) {
 }
 
 // make builds and signs a token.
-func (m *Manager) make(ctx context.Context, l login, a authority, noCatalog bool) (Issued, error) {
+func (m *Manager) make(ctx context.Context, l login, a authority, request Request) (Issued, error) {
 	now := m.Now().UTC().Truncate(time.Microsecond)
 	r := Record{
 		Form: m.Form, AuditID: id.Audit(), UserID: a.user.ID, UserDomainID: a.user.DomainID,
@@ -136,6 +136,9 @@ func (m *Manager) make(ctx context.Context, l login, a authority, noCatalog bool
 	if l.parent != nil {
 		r.ExpiresAt, r.ChainID = l.parent.ExpiresAt, l.parent.ChainID
 		audit = append(audit, r.ChainID)
+	}
+	if request.V2 { // it says when it ends in whole seconds
+		r.ExpiresAt = r.ExpiresAt.Truncate(time.Second)
 	}
 	body := Body{Token: bodyToken{
 		Methods:   l.methods,
@@ -155,7 +158,7 @@ func (m *Manager) make(ctx context.Context, l login, a authority, noCatalog bool
 		r.DomainID = a.domain.ID
 		body.Token.Domain = &bodyRef{a.domain.ID, a.domain.Name}
 	}
-	if (a.project != nil || a.domain != nil) && !noCatalog {
+	if (a.project != nil || a.domain != nil) && !request.NoCatalog {
 		catalog, err := m.BuildCatalog(ctx, r.UserID, r.ProjectID)
 		if err != nil {
 			return Issued{}, err
@@ -167,7 +170,13 @@ func (m *Manager) make(ctx context.Context, l login, a authority, noCatalog bool
 	if r.Body, err = body.encode(); err != nil {
 		return Issued{}, err
 	}
-	text, err := m.text(r.Body)
+	signed := r.Body
+	if request.V2 {
+		if signed, err = m.signedV2(&r, a.project); err != nil {
+			return Issued{}, err
+		}
+	}
+	text, err := m.text(signed)
 	if err != nil {
 		return Issued{}, err
 	}

@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"authproxy/keystone"
+	"authproxy/keystone/server/assignment"
 	"authproxy/keystone/token"
 )
 
@@ -32,7 +33,8 @@ type Record struct {
 	ExpiresAt time.Time
 	// RevokedAt is zero for a token that was not revoked.
 	RevokedAt time.Time
-	// Body is the JSON that the token stands for: {"token": {…}}.
+	// Body is the JSON that the token stands for, as the API v3 has it: {"token": {…}}. What a token of the API v2.0 carries is
+	// made from it.
 	Body []byte
 }
 
@@ -45,11 +47,17 @@ type Tokens struct {
 	DomainID  string // scoped to this domain
 	// InDomain is a domain that owns the user or the project, or is the scope.
 	InDomain string
+	// MemberOf is a group that the user is in.
+	MemberOf string
+	// ProjectDomainID is the domain that owns the project, Below one of the projects above it.
+	ProjectDomainID string
+	Below           string
 }
 
 // Store keeps the records. Its errors are fault.NotFound and fault.Conflict of kind "token".
 type Store interface {
-	// Write runs f in a transaction.
+	// Write runs f in a transaction. Where another one got in the way, it calls f again, from the beginning: so f sets what is
+	// outside of it and never adds to it.
 	Write(ctx context.Context, f func(ctx context.Context) error) error
 	// AfterCommit calls f when the transaction that ctx belongs to is on disk, never where it is rolled back, and at once
 	// where there is none. f must not take long.
@@ -60,6 +68,8 @@ type Store interface {
 	// RevokeTokens marks those that are not revoked yet and expire after alive, and returns how many it marked. If any, the
 	// revocation list takes one step; all that one transaction marks is in one step.
 	RevokeTokens(ctx context.Context, which Tokens, at, alive time.Time) (int, error)
+	// TokenScopes are the users and scopes of the tokens that RevokeTokens would mark.
+	TokenScopes(ctx context.Context, which Tokens, alive time.Time) ([]assignment.Scope, error)
 	// RevokedTokens are the revoked tokens of these steps that expire after alive, ordered by step and id.
 	RevokedTokens(ctx context.Context, steps Steps, alive time.Time) ([]keystone.RevokedToken, error)
 	// ListState is what the revocation list is at.
@@ -67,6 +77,9 @@ type Store interface {
 	// RenewList puts a state with the same sequence in the place of the one that was seen, and says false where that is not
 	// the one in force any more.
 	RenewList(ctx context.Context, seen, next ListState) (bool, error)
+	// AdvanceList brings the list to a step beyond past, at which all revoked tokens are listed anew, and gives the state that it
+	// is at then. Where it is there already it changes nothing and says false.
+	AdvanceList(ctx context.Context, past int64, at time.Time) (state ListState, moved bool, err error)
 	// AddEvent keeps an event.
 	AddEvent(ctx context.Context, e Event) error
 	// Events are those after a time that concern a token which expires after alive, ordered by time.

@@ -14,7 +14,7 @@ import (
 const (
 	regionColumns   = `SELECT id, description, parent_id, extra FROM regions`
 	serviceColumns  = `SELECT id, type, enabled, extra FROM services`
-	endpointColumns = `SELECT id, service_id, region_id, interface, url, enabled, extra FROM endpoints`
+	endpointColumns = `SELECT id, service_id, region_id, interface, url, enabled, legacy_id, extra FROM endpoints`
 )
 
 func scanRegion(row scanner) (r catalog.Region, err error) {
@@ -30,7 +30,7 @@ func scanService(row scanner) (v catalog.Service, err error) {
 
 func scanEndpoint(row scanner) (e catalog.Endpoint, err error) {
 	var region sql.NullString
-	err = row.Scan(&e.ID, &e.ServiceID, &region, &e.Interface, &e.URL, &e.Enabled, (*attributes)(&e.Extra))
+	err = row.Scan(&e.ID, &e.ServiceID, &region, &e.Interface, &e.URL, &e.Enabled, &e.LegacyID, (*attributes)(&e.Extra))
 	e.RegionID = region.String
 	return e, err
 }
@@ -39,9 +39,8 @@ func (s *Store) Region(ctx context.Context, id string) (catalog.Region, error) {
 	return one(ctx, s, "region", id, scanRegion, regionColumns+` WHERE id = ?`, id)
 }
 
-func (s *Store) Regions(ctx context.Context, list filter.List) ([]catalog.Region, error) {
-	clause, args := where(list, map[string]string{"parent_region_id": "parent_id"})
-	return all(ctx, s, scanRegion, regionColumns+clause+` ORDER BY id`, args...)
+func (s *Store) Regions(ctx context.Context, where filter.List) ([]catalog.Region, error) {
+	return listed(ctx, s, scanRegion, regionColumns, where, map[string]string{"parent_region_id": "parent_id"}, "id", "")
 }
 
 func (s *Store) AddRegion(ctx context.Context, r catalog.Region) error {
@@ -77,9 +76,8 @@ func (s *Store) Service(ctx context.Context, id string) (catalog.Service, error)
 	return one(ctx, s, "service", id, scanService, serviceColumns+` WHERE id = ?`, id)
 }
 
-func (s *Store) Services(ctx context.Context, list filter.List) ([]catalog.Service, error) {
-	clause, args := where(list, map[string]string{"type": "type", "name": "name"})
-	return all(ctx, s, scanService, serviceColumns+clause+` ORDER BY type, name, id`, args...)
+func (s *Store) Services(ctx context.Context, where filter.List) ([]catalog.Service, error) {
+	return listed(ctx, s, scanService, serviceColumns, where, map[string]string{"type": "type", "name": "name"}, "type, name, id", "")
 }
 
 func (s *Store) AddService(ctx context.Context, v catalog.Service) error {
@@ -100,14 +98,15 @@ func (s *Store) Endpoint(ctx context.Context, id string) (catalog.Endpoint, erro
 	return one(ctx, s, "endpoint", id, scanEndpoint, endpointColumns+` WHERE id = ?`, id)
 }
 
-func (s *Store) Endpoints(ctx context.Context, list filter.List) ([]catalog.Endpoint, error) {
-	clause, args := where(list, map[string]string{"interface": "interface", "service_id": "service_id", "region_id": "region_id"})
-	return all(ctx, s, scanEndpoint, endpointColumns+clause+` ORDER BY service_id, region_id, interface, id`, args...)
+func (s *Store) Endpoints(ctx context.Context, where filter.List) ([]catalog.Endpoint, error) {
+	return listed(ctx, s, scanEndpoint, endpointColumns, where,
+		map[string]string{"interface": "interface", "service_id": "service_id", "region_id": "region_id", "legacy_id": "legacy_id"}, "service_id, region_id, interface, id", "")
 }
 
 func (s *Store) AddEndpoint(ctx context.Context, e catalog.Endpoint) error {
-	err := s.execOne(ctx, "endpoint", e.ID, `INSERT INTO endpoints (id, service_id, region_id, interface, url, enabled, extra)
-		VALUES (?, ?, ?, ?, ?, ?, ?)`, e.ID, e.ServiceID, nullable(e.RegionID), e.Interface, e.URL, number(e.Enabled), encode(e.Extra))
+	err := s.execOne(ctx, "endpoint", e.ID, `INSERT INTO endpoints (id, service_id, region_id, interface, url, enabled, legacy_id, extra)
+		VALUES (?, ?, ?, ?, ?, ?, ?, ?)`,
+		e.ID, e.ServiceID, nullable(e.RegionID), e.Interface, e.URL, number(e.Enabled), e.LegacyID, encode(e.Extra))
 	return s.endpointReference(ctx, err, e)
 }
 

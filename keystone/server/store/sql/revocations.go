@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"authproxy/keystone"
+	"authproxy/keystone/server/assignment"
 	"authproxy/keystone/server/fault"
 	"authproxy/keystone/server/tokens"
 )
@@ -28,26 +29,73 @@ func (s *Store) RenewList(ctx context.Context, seen, next tokens.ListState) (boo
 	return n == 1, err
 }
 
-func (s *Store) RevokeTokens(ctx context.Context, which tokens.Tokens, at, alive time.Time) (n int, err error) {
-	var conditions []string
-	var args []any
+func (s *Store) AdvanceList(ctx context.Context, past int64, at time.Time) (state tokens.ListState, moved bool, err error) {
+	err = s.Write(ctx, func(ctx context.Context) error {
+		var err error
+		if state, err = s.ListState(ctx); err != nil || state.Sequence > past {
+			return err
+		}
+		next := state.Advance(past, at)
+		n, err := s.exec(ctx, `UPDATE revocation_list SET sequence = ?, issued = ? WHERE id = 1 AND sequence = ?`,
+			next.Sequence, micros(next.Issued), state.Sequence)
+		if err == nil && n == 0 {
+			err = fmt.Errorf("revocation list moved meanwhile: %w", fault.ErrBusy)
+		}
+		if err != nil {
+			return err
+		}
+		// Who was at a step of a history that is gone gets all of them by the next delta.
+		if _, err = s.exec(ctx, `UPDATE tokens SET revoked_seq = ? WHERE revoked_seq IS NOT NULL`, next.Sequence); err != nil {
+			return err
+		}
+		ctx.Value(txKey{s}).(*transaction).list = next
+		state, moved = next, true
+		return nil
+	})
+	return state, moved, err
+}
+
+// whereTokens is the condition for tokens that are not revoked, expire after alive, and fit which.
+func whereTokens(which tokens.Tokens, alive time.Time) (condition string, args []any, err error) {
+	condition, args = `revoked_at IS NULL AND expires_at > ?`, []any{micros(alive)}
 	for _, c := range []struct{ condition, value string }{
 		{"id = ?", which.ID},
 		{"user_id = ?", which.UserID},
 		{"project_id = ?", which.ProjectID},
 		{"domain_id = ?", which.DomainID},
 		{"(user_domain_id = ? OR project_domain_id = ? OR domain_id = ?)", which.InDomain},
+		{"user_id IN (SELECT user_id FROM memberships WHERE group_id = ?)", which.MemberOf},
+		{"project_domain_id = ?", which.ProjectDomainID},
+		{"project_id IN " + below, which.Below},
 	} {
 		if c.value == "" {
 			continue
 		}
-		conditions = append(conditions, c.condition)
+		condition += " AND " + c.condition
 		for range strings.Count(c.condition, "?") {
 			args = append(args, c.value)
 		}
 	}
-	if len(conditions) == 0 {
-		return 0, fmt.Errorf("revoking tokens: which ones was not said")
+	if len(args) == 1 {
+		return "", nil, fmt.Errorf("revoking tokens: which ones was not said")
+	}
+	return condition, args, nil
+}
+
+func (s *Store) TokenScopes(ctx context.Context, which tokens.Tokens, alive time.Time) ([]assignment.Scope, error) {
+	condition, args, err := whereTokens(which, alive)
+	if err != nil {
+		return nil, err
+	}
+	return all(ctx, s, func(row scanner) (scope assignment.Scope, err error) {
+		return scope, row.Scan(&scope.UserID, &scope.ProjectID, &scope.DomainID)
+	}, `SELECT DISTINCT user_id, project_id, domain_id FROM tokens WHERE `+condition+` ORDER BY user_id, project_id, domain_id`, args...)
+}
+
+func (s *Store) RevokeTokens(ctx context.Context, which tokens.Tokens, at, alive time.Time) (n int, err error) {
+	condition, args, err := whereTokens(which, alive)
+	if err != nil {
+		return 0, err
 	}
 	err = s.Write(ctx, func(ctx context.Context) error {
 		t := ctx.Value(txKey{s}).(*transaction)
@@ -60,8 +108,8 @@ func (s *Store) RevokeTokens(ctx context.Context, which tokens.Tokens, at, alive
 			next = before.Step(at)
 		}
 		var err error
-		if n, err = s.exec(ctx, `UPDATE tokens SET revoked_at = ?, revoked_seq = ? WHERE revoked_at IS NULL AND expires_at > ? AND `+
-			strings.Join(conditions, " AND "), append([]any{micros(at), next.Sequence, micros(alive)}, args...)...); err != nil {
+		if n, err = s.exec(ctx, `UPDATE tokens SET revoked_at = ?, revoked_seq = ? WHERE `+condition,
+			append([]any{micros(at), next.Sequence}, args...)...); err != nil {
 			return err
 		}
 		if n == 0 || t.list == next {
