@@ -10,8 +10,8 @@ import (
 	"strings"
 	"time"
 
+	"authproxy/peer"
 	"authproxy/proxy/headers"
-	"authproxy/proxy/peer"
 )
 
 // A fieldSet takes the header fields of a request on their way to the upstream.
@@ -74,6 +74,9 @@ func (h *Handler) pass(in *http.Request, anonymous bool, out fieldSet) {
 		out.add("X-Forwarded-Proto", "https")
 	default:
 		out.add("X-Forwarded-Proto", "http")
+	}
+	if h.Guard != nil {
+		out.add(h.GuardHeader, h.Guard())
 	}
 }
 
@@ -178,6 +181,7 @@ func isNegotiate(authorization string) bool {
 // answered notes that the upstream has answered, and leaves the answer's header as it is, but for a challenge on a 401.
 func (h *Handler) answered(x *exchange, code int, header http.Header) {
 	x.code = code
+	h.watch(x, code, header)
 	h.Metrics.upstreamSeconds.Observe(time.Since(x.sent).Seconds())
 	if _, ok := header["Content-Type"]; !ok {
 		x.w.Header()["Content-Type"] = nil // or net/http guesses one from the body

@@ -32,5 +32,5 @@ func useClient(t testing.TB, h *Handler, o TransportOptions) {
 		return
 	}
 	h.Relay = NewRelay(h.Upstream, o)
-	t.Cleanup(h.Relay.Close)
+	t.Cleanup(h.Relay.CloseIdle)
 }

@@ -70,9 +70,13 @@ func (f *reverse) rewrite(pr *httputil.ProxyRequest) {
 	out.URL.RawQuery = in.URL.RawQuery // the ReverseProxy drops parts that it cannot parse
 	out.Trailer = nil                  // not passed on, so not announced; some servers read trailers as headers
 
+	if h.UpstreamHTTP2 {
+		h.passTrailers(in, out)
+	}
+
 	out.Header = make(http.Header, len(in.Header)+24)
 	h.pass(in, x.verdict.anonymous != "", headerMap(out.Header))
-	if protocol, _ := upgradeOf(in); protocol != "" {
+	if protocol, _ := upgradeOf(in); protocol != "" && !h.UpstreamHTTP2 {
 		out.Header["Connection"], out.Header["Upgrade"] = []string{"Upgrade"}, []string{protocol}
 	}
 	switch v := x.verdict; {
@@ -93,6 +97,9 @@ func (f *reverse) rewrite(pr *httputil.ProxyRequest) {
 
 func (f *reverse) modifyResponse(res *http.Response) error {
 	x := exchangeOf(res.Request.Context())
+	if f.h.UpstreamHTTP2 {
+		trailersOnly(res)
+	}
 	f.h.answered(x, res.StatusCode, res.Header)
 	if res.StatusCode >= 400 && x.upload != nil {
 		f.hold(x, res)

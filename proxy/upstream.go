@@ -3,7 +3,6 @@ package proxy
 import (
 	"context"
 	"crypto/tls"
-	"crypto/x509"
 	"errors"
 	"fmt"
 	"net"
@@ -67,16 +66,17 @@ type TransportOptions struct {
 	// DisableKeepAlives closes the connection after each request, for servers that close it without saying so
 	// (uwsgi's http-socket).
 	DisableKeepAlives bool
-	// RootCAs verify an https upstream; nil means the system's.
-	RootCAs *x509.CertPool
+	// TLS gives what an https upstream is verified and convinced by, anew for each connection; nil stands for the system's CAs.
+	TLS func() *tls.Config
+	// Protocol is HTTP1, H2 or H2C; HTTP1 by default.
+	Protocol string
 	// DialTimeout bounds the making of a connection; 5 s by default.
 	DialTimeout time.Duration
 }
 
 const (
-	maxIdle          = 512
-	idleTimeout      = 60 * time.Second
-	handshakeTimeout = 10 * time.Second
+	maxIdle     = 512
+	idleTimeout = 60 * time.Second
 	// continueTimeout is how long a client's Expect: 100-continue waits for the upstream's word before the body goes out unasked.
 	continueTimeout = 30 * time.Second
 	maxAnswerHead   = 1 << 20
@@ -95,54 +95,35 @@ func (o TransportOptions) dialer(upstream *url.URL) dialFunc {
 	return dialer.DialContext
 }
 
-func (o TransportOptions) tls() *tls.Config {
-	return &tls.Config{MinVersion: tls.VersionTLS12, RootCAs: o.RootCAs}
-}
-
-// NewRelay makes the Client for an upstream from ParseUpstream.
+// NewRelay makes the Client for an upstream from ParseUpstream, over HTTP/1.1.
 func NewRelay(upstream *url.URL, o TransportOptions) *relay.Client {
 	dial, port := o.dialer(upstream), upstream.Port()
 	if port == "" {
 		port = map[string]string{"http": "80", "https": "443"}[upstream.Scheme]
 	}
+	if upstream.Scheme == "https" {
+		dial = o.dialTLS(upstream, dial)
+	}
 	address := net.JoinHostPort(upstream.Hostname(), port)
-	c := &relay.Client{
+	return &relay.Client{
 		DisableKeepAlives: o.DisableKeepAlives,
 		MaxIdle:           maxIdle, IdleTimeout: idleTimeout, MaxHead: maxAnswerHead, ContinueTimeout: continueTimeout,
 		Dial: func(ctx context.Context) (net.Conn, error) { return dial(ctx, "tcp", address) },
 	}
-	if upstream.Scheme == "https" {
-		config := o.tls()
-		config.ServerName, config.NextProtos = upstream.Hostname(), []string{"http/1.1"}
-		plain := c.Dial
-		c.Dial = func(ctx context.Context) (net.Conn, error) {
-			lower, err := plain(ctx)
-			if err != nil {
-				return nil, err
-			}
-			ctx, cancel := context.WithTimeout(ctx, handshakeTimeout)
-			defer cancel()
-			conn := tls.Client(lower, config)
-			if err := conn.HandshakeContext(ctx); err != nil {
-				return nil, errors.Join(err, lower.Close())
-			}
-			return conn, nil
-		}
-	}
-	return c
 }
 
 // NewTransport makes the Transport for an upstream from ParseUpstream.
 func NewTransport(upstream *url.URL, o TransportOptions) *http.Transport {
-	protocols := new(http.Protocols)
-	protocols.SetHTTP1(true)
+	dial := o.dialer(upstream)
+	if !o.http2() { // there, many requests share a connection, and one that cannot be written to is of no use to any
+		dial = patient(dial)
+	}
 	return &http.Transport{
-		Proxy:       nil, // identity headers go to the upstream, not by way of $HTTP_PROXY
-		DialContext: patient(o.dialer(upstream)),
-		Protocols:   protocols,
-
-		TLSClientConfig:     o.tls(),
-		TLSHandshakeTimeout: handshakeTimeout,
+		Proxy:               nil, // identity headers go to the upstream, not by way of $HTTP_PROXY
+		DialContext:         dial,
+		DialTLSContext:      o.dialTLS(upstream, dial),
+		Protocols:           o.protocols(),
+		HTTP2:               http2Config(),
 		DisableKeepAlives:   o.DisableKeepAlives,
 		MaxIdleConnsPerHost: maxIdle,
 		IdleConnTimeout:     idleTimeout,

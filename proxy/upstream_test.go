@@ -1,6 +1,7 @@
 package proxy
 
 import (
+	"crypto/tls"
 	"crypto/x509"
 	"errors"
 	"io"
@@ -121,7 +122,7 @@ func TestTLSUpstream(t *testing.T) {
 	}{"known": {roots, 200}, "unknown": {nil, 502}} {
 		g := newRigOn(t, newUpstream(t), func(h *Handler) {
 			h.Upstream = target
-			useClient(t, h, TransportOptions{RootCAs: tt.roots})
+			useClient(t, h, TransportOptions{TLS: func() *tls.Config { return &tls.Config{RootCAs: tt.roots} }})
 		})
 		res, _ := g.raw("GET / HTTP/1.1\r\nHost: front\r\nX-Auth-Token: alice\r\nConnection: close\r\n\r\n")
 		if res.StatusCode != tt.status {

@@ -98,29 +98,32 @@ func TestVerdicts(t *testing.T) {
 			"X_IDENTITY_STATUS": "Confirmed", "X_IS_ADMIN_PROJECT": "True", "X_ROLES": "admin", "X_ROLE": "admin",
 			"X_USER_ID": "root-id", "X_USER_NAME": "root", "X_USER": "root", "OPENSTACK_SYSTEM_SCOPE": "all"}, ""},
 
-		"storage token alone":                 {"X-Storage-Token: alice\r\n", 200, alice, ""},
-		"storage token beside an empty one":   {"X-Storage-Token: alice\r\nX-Auth-Token:\r\n", 401, nobody, validate.Missing},
-		"storage token beside a bad one":      {"X-Storage-Token: alice\r\nX-Auth-Token: junk\r\n", 401, nobody, validate.BadSignature},
-		"two tokens":                          {"X-Auth-Token: alice\r\nX-Auth-Token: junk\r\n", 400, nil, DuplicateHeader},
-		"one token twice":                     {"X-Auth-Token: alice\r\nx-auth-token: alice\r\n", 400, nil, DuplicateHeader},
-		"two service tokens":                  {"X-Auth-Token: alice\r\nX-Service-Token: nova\r\nX-Service-Token: nova\r\n", 400, nil, DuplicateHeader},
-		"two storage tokens":                  {"X-Storage-Token: alice\r\nX-Storage-Token: alice\r\n", 400, nil, DuplicateHeader},
-		"two tokens in one":                   {"X-Auth-Token: alice, alice\r\n", 401, nobody, validate.BadSignature},
-		"token over two lines":                {"X-Auth-Token: al\r\n ice\r\n", 401, nobody, validate.BadSignature},
-		"user and service":                    {"X-Auth-Token: alice\r\nX-Service-Token: nova\r\n", 200, merged(alice, nova), ""},
-		"user and an empty service token":     {"X-Auth-Token: alice\r\nX-Service-Token:\r\n", 200, alice, ""},
-		"user and bad service":                {"X-Auth-Token: alice\r\nX-Service-Token: junk\r\n", 401, merged(alice, noService), validate.BadSignature},
-		"user and service without the role":   {"X-Auth-Token: alice\r\nX-Service-Token: member-svc\r\n", 401, merged(alice, noService), ServiceRole},
-		"user and undecided service":          {"X-Auth-Token: alice\r\nX-Service-Token: down\r\n", 503, merged(alice, noService), validate.IdentityUnavailable},
-		"user and unsafe service":             {"X-Auth-Token: alice\r\nX-Service-Token: unsafe-svc\r\n", 401, merged(alice, noService), HeaderSafety},
-		"service alone":                       {"X-Service-Token: nova\r\n", 401, merged(nobody, nova), validate.Missing},
-		"bad user and service":                {"X-Auth-Token: junk\r\nX-Service-Token: nova\r\n", 401, merged(nobody, nova), validate.BadSignature},
-		"bad user and undecided service":      {"X-Auth-Token: junk\r\nX-Service-Token: down\r\n", 401, merged(nobody, noService), validate.BadSignature},
-		"undecided user and bad service":      {"X-Auth-Token: down\r\nX-Service-Token: junk\r\n", 401, merged(nobody, noService), validate.BadSignature},
-		"both undecided":                      {"X-Auth-Token: down\r\nX-Service-Token: down \r\n", 401, merged(nobody, noService), SameToken},
-		"same token twice":                    {"X-Auth-Token: nova\r\nX-Service-Token: nova\r\n", 401, merged(novaAsUser, noService), SameToken},
-		"same token in another form":          {"X-Auth-Token: alice\r\nX-Service-Token: alice-pkiz\r\n", 401, merged(alice, noService), SameToken},
-		"system-scoped service":               {"X-Auth-Token: alice\r\nX-Service-Token: nova-system\r\n", 200, merged(alice, map[string]string{"X_SERVICE_IDENTITY_STATUS": "Confirmed", "X_SERVICE_ROLES": "service", "X_SERVICE_USER_ID": "nova-id"}), ""},
+		"storage token alone":               {"X-Storage-Token: alice\r\n", 200, alice, ""},
+		"storage token beside an empty one": {"X-Storage-Token: alice\r\nX-Auth-Token:\r\n", 401, nobody, validate.Missing},
+		"storage token beside a bad one":    {"X-Storage-Token: alice\r\nX-Auth-Token: junk\r\n", 401, nobody, validate.BadSignature},
+		"two tokens":                        {"X-Auth-Token: alice\r\nX-Auth-Token: junk\r\n", 400, nil, DuplicateHeader},
+		"one token twice":                   {"X-Auth-Token: alice\r\nx-auth-token: alice\r\n", 400, nil, DuplicateHeader},
+		"two service tokens":                {"X-Auth-Token: alice\r\nX-Service-Token: nova\r\nX-Service-Token: nova\r\n", 400, nil, DuplicateHeader},
+		"two storage tokens":                {"X-Storage-Token: alice\r\nX-Storage-Token: alice\r\n", 400, nil, DuplicateHeader},
+		"two tokens in one":                 {"X-Auth-Token: alice, alice\r\n", 401, nobody, validate.BadSignature},
+		"token over two lines":              {"X-Auth-Token: al\r\n ice\r\n", 401, nobody, validate.BadSignature},
+		"user and service":                  {"X-Auth-Token: alice\r\nX-Service-Token: nova\r\n", 200, merged(alice, nova), ""},
+		"user and an empty service token":   {"X-Auth-Token: alice\r\nX-Service-Token:\r\n", 200, alice, ""},
+		"user and bad service":              {"X-Auth-Token: alice\r\nX-Service-Token: junk\r\n", 401, merged(alice, noService), validate.BadSignature},
+		"user and service without the role": {"X-Auth-Token: alice\r\nX-Service-Token: member-svc\r\n", 401, merged(alice, noService), ServiceRole},
+		"user and undecided service":        {"X-Auth-Token: alice\r\nX-Service-Token: down\r\n", 503, merged(alice, noService), validate.IdentityUnavailable},
+		"user and unsafe service":           {"X-Auth-Token: alice\r\nX-Service-Token: unsafe-svc\r\n", 401, merged(alice, noService), HeaderSafety},
+		"service alone":                     {"X-Service-Token: nova\r\n", 401, merged(nobody, nova), validate.Missing},
+		"bad user and service":              {"X-Auth-Token: junk\r\nX-Service-Token: nova\r\n", 401, merged(nobody, nova), validate.BadSignature},
+		"bad user and undecided service":    {"X-Auth-Token: junk\r\nX-Service-Token: down\r\n", 401, merged(nobody, noService), validate.BadSignature},
+		"undecided user and bad service":    {"X-Auth-Token: down\r\nX-Service-Token: junk\r\n", 401, merged(nobody, noService), validate.BadSignature},
+		"both undecided":                    {"X-Auth-Token: down\r\nX-Service-Token: down \r\n", 401, merged(nobody, noService), SameToken},
+		"same token twice":                  {"X-Auth-Token: nova\r\nX-Service-Token: nova\r\n", 401, merged(novaAsUser, noService), SameToken},
+		"same token in another form":        {"X-Auth-Token: alice\r\nX-Service-Token: alice-pkiz\r\n", 401, merged(alice, noService), SameToken},
+		"system-scoped service":             {"X-Auth-Token: alice\r\nX-Service-Token: nova-system\r\n", 200, merged(alice, map[string]string{"X_SERVICE_IDENTITY_STATUS": "Confirmed", "X_SERVICE_ROLES": "service", "X_SERVICE_USER_ID": "nova-id"}), ""},
+		"system user, project's service": {"X-Auth-Token: system\r\nX-Service-Token: nova\r\n", 200, merged(nova, map[string]string{
+			"X_IDENTITY_STATUS": "Confirmed", "X_IS_ADMIN_PROJECT": "True", "X_ROLES": "admin", "X_ROLE": "admin",
+			"X_USER_ID": "root-id", "X_USER_NAME": "root", "X_USER": "root", "OPENSTACK_SYSTEM_SCOPE": "all"}), ""},
 		"expired user, service with the role": {"X-Auth-Token: expired\r\nX-Service-Token: nova\r\n", 200, merged(late, nova), ""},
 		"expired user, member as service":     {"X-Auth-Token: expired\r\nX-Service-Token: member-svc\r\n", 401, merged(nobody, noService), ServiceRole},
 	}
@@ -347,7 +350,7 @@ func TestDefaultsOfTheZeroHandler(t *testing.T) {
 	if h.DelayAuthDecision || h.ServiceTokenRoles[0] != "service" || h.DrainBytes != 64<<20 || h.challenge != "Keystone" || h.retryAfter != "5" {
 		t.Errorf("defaults: %+v", h)
 	}
-	h.Relay.Close()
+	h.Relay.CloseIdle()
 }
 
 // The proxy's own work for a request with a cached token, without sockets.

@@ -226,6 +226,10 @@ func (c *conn) arm() {
 		return
 	}
 	now := time.Now()
+	if now.Sub(c.started) >= grace { // also where something comes all the time, and no read ever waits
+		c.watch()
+		return
+	}
 	if c.armed.After(now) {
 		return
 	}

@@ -31,10 +31,9 @@ type Client struct {
 	// ContinueTimeout is how long a body waits for the upstream's "100 Continue" before it goes out unasked; 30 s by default.
 	ContinueTimeout time.Duration
 
-	mu     sync.Mutex
-	idle   []*conn // the one that has waited longest first
-	sweep  *time.Timer
-	closed bool
+	mu    sync.Mutex
+	idle  []*conn // the one that has waited longest first
+	sweep *time.Timer
 }
 
 // Request is what goes to the upstream.
@@ -131,7 +130,7 @@ func (c *Client) take() *conn {
 func (c *Client) put(cn *conn) bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if c.closed || c.DisableKeepAlives || len(c.idle) >= orElse(c.MaxIdle, 512) {
+	if c.DisableKeepAlives || len(c.idle) >= orElse(c.MaxIdle, 512) {
 		return false
 	}
 	cn.since = cn.started // no later than it was used
@@ -157,7 +156,7 @@ func (c *Client) sweepIdle() {
 		}
 	}
 	c.idle, c.sweep = kept, nil
-	if len(kept) > 0 && !c.closed {
+	if len(kept) > 0 {
 		c.sweep = time.AfterFunc(kept[0].since.Sub(limit), c.sweepIdle)
 	}
 	c.mu.Unlock()
@@ -166,11 +165,11 @@ func (c *Client) sweepIdle() {
 	}
 }
 
-// Close closes the connections that wait, and has none wait from now on. Requests under way go on.
-func (c *Client) Close() {
+// CloseIdle closes the connections that wait for their next request. Requests under way go on.
+func (c *Client) CloseIdle() {
 	c.mu.Lock()
 	idle := c.idle
-	c.idle, c.closed = nil, true
+	c.idle = nil
 	if c.sweep != nil {
 		c.sweep.Stop()
 		c.sweep = nil

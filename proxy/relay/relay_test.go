@@ -290,7 +290,7 @@ func TestPieces(t *testing.T) {
 				t.Errorf("%s by %d: %d bytes, not %d", name, size, len(body), len(long))
 			}
 			res.Close()
-			c.Close()
+			c.CloseIdle()
 			wg.Wait()
 		}
 	}
@@ -327,7 +327,7 @@ func ask(t *testing.T, c *Client) {
 	res.Close()
 }
 
-// Connections wait for IdleTimeout and no longer, the one used last is used next, and Close leaves nothing open.
+// Connections wait for IdleTimeout and no longer, the one used last is used next, and CloseIdle leaves none of them open.
 func TestIdleConnections(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var dialed, open atomic.Int64
@@ -371,10 +371,11 @@ func TestIdleConnections(t *testing.T) {
 			res.Close()
 		}
 		check("three at once, two kept", 4, 2)
-		c.Close()
+		c.CloseIdle()
 		check("closed", 4, 0)
 		ask(t, c)
-		check("a request after Close", 5, 0)
+		check("a request after that", 5, 1)
+		c.CloseIdle()
 		wg.Wait()
 	})
 }
@@ -404,7 +405,7 @@ func TestContinueTimeout(t *testing.T) {
 			t.Fatal(err)
 		}
 		res.Close()
-		c.Close()
+		c.CloseIdle()
 		wg.Wait()
 		if took != 3*time.Second || got != "body" {
 			t.Errorf("%q after %v", got, took)
