@@ -96,6 +96,7 @@ user_domain_id = default
 project_name = service
 project_domain_id = default
 token_cache_time = %d
+revocation_events = off
 service_type = image
 `, c.Keystone, int(cacheTime.Seconds())), 0o600))
 	p := startProxyProcess(t, "--config-file", conf, "--upstream", c.Upstream)
@@ -167,12 +168,23 @@ service_type = image
 	must(t, json.Unmarshal([]byte(text), &trust))
 	wantIdentity(t, c, logIn(asAdmin, `,"scope":{"OS-TRUST:trust":{"id":"`+trust.Trust.ID+`"}}`), "/", map[string]string{"X-User-Name": "alice", "X-Project-Name": "demo"})
 
-	// Revoked, and refused when the answer that was kept is too old.
+	// Revoked, and refused when the answer that was kept is too old; by a proxy that follows events, long before.
+	first := c.Proxy
+	follower := startProxyProcess(t, "--config-file", conf, "--upstream", c.Upstream, "--token-cache-time", "3600", "--revocation-events", "auto", "--revocation-cache-time", "1")
+	c.Proxy = follower.url
+	wantStatus(t, c, issued, http.StatusOK)
+	wantStatus(t, c, unscoped, http.StatusOK)
+	c.Proxy = first
 	wantStatus(t, c, issued, http.StatusOK)
 	must(t, c.Revoke(t.Context(), issued))
 	delay := becomes(t, c, issued, http.StatusUnauthorized, cacheTime+time.Minute) // this Keystone is slow
 	t.Logf("refused %s after the revocation; token_cache_time is %s", delay, cacheTime)
 	wantStatus(t, c, unscoped, http.StatusOK)
+	c.Proxy = follower.url
+	t.Logf("refused %s later by the events", becomes(t, c, issued, http.StatusUnauthorized, time.Minute))
+	wantStatus(t, c, unscoped, http.StatusOK)
+	admin.ask(http.MethodPatch, "/v3/users/"+alice, `{"user":{"enabled":false}}`, http.StatusOK)
+	t.Logf("refused %s after the user was disabled", becomes(t, c, unscoped, http.StatusUnauthorized, time.Minute))
 	if n := strings.Count(p.output(), `msg="the Identity service has no PKI`); n != 1 {
 		t.Errorf("said %d times that there is no PKI", n)
 	}

@@ -8,6 +8,8 @@ import (
 	"io/fs"
 	"log/slog"
 	"os"
+	"path/filepath"
+	"slices"
 	"sync"
 	"time"
 )
@@ -22,7 +24,8 @@ const DefaultInterval = 10 * time.Second
 // more than that.
 type Watcher struct {
 	// What is the name for log and status: "listener certificate".
-	What  string
+	What string
+	// Files may name a directory, which stands for all files in it.
 	Files []string
 	Load  func() error
 
@@ -105,7 +108,15 @@ func (w *Watcher) Look() {
 // fingerprint stands for the content of the files, absence and unreadability included.
 func (w *Watcher) fingerprint() (sum [sha256.Size]byte) {
 	h := sha256.New()
+	files := slices.Clone(w.Files)
 	for _, path := range w.Files {
+		entries, _ := os.ReadDir(path) // in order; of a file there are none
+		for _, e := range entries {
+			files = append(files, filepath.Join(path, e.Name()))
+			h.Write([]byte(e.Name() + "\x00"))
+		}
+	}
+	for _, path := range files {
 		content, err := os.ReadFile(path)
 		part := sha256.Sum256(content)
 		h.Write(part[:])

@@ -26,6 +26,33 @@ func write(t *testing.T, path string, content []byte) {
 	}
 }
 
+// TestWatcherDirectory: a file that comes, goes or changes in a directory is a change.
+func TestWatcherDirectory(t *testing.T) {
+	dir := t.TempDir()
+	loads := 0
+	w := &Watcher{Files: []string{dir}, Load: func() error { loads++; return nil }}
+	if err := w.Start(); err != nil {
+		t.Fatal(err)
+	}
+	a := filepath.Join(dir, "a")
+	for i, change := range []func() error{
+		func() error { return os.WriteFile(a, []byte("1"), 0o600) },
+		func() error { return os.WriteFile(a, []byte("2"), 0o600) },
+		func() error { return os.Rename(a, filepath.Join(dir, "b")) },
+		func() error { return os.WriteFile(a, nil, 0o600) },
+		func() error { return os.Remove(a) },
+	} {
+		if err := change(); err != nil {
+			t.Fatal(err)
+		}
+		w.Look()
+		w.Look()
+		if loads != i+2 {
+			t.Errorf("change %d: %d loads", i, loads)
+		}
+	}
+}
+
 // TestWatcher: loaded once for each change, good or not, and nothing is loaded in between.
 func TestWatcher(t *testing.T) {
 	dir := t.TempDir()

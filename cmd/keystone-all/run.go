@@ -93,7 +93,7 @@ func serve(ctx context.Context, s *app.Settings, metricsAddress string, log *slo
 	if err := parts.Policy.Load(); err != nil {
 		return err
 	}
-	outside, err := readOutside(s, log)
+	outside, err := readOutside(s, parts.Catalog, log)
 	if err != nil {
 		return err
 	}

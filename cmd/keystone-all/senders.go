@@ -9,6 +9,7 @@ import (
 	"os"
 
 	"authproxy/keystone/server/app"
+	"authproxy/keystone/server/catalog/templated"
 	"authproxy/peer"
 	"authproxy/peer/spnego"
 	"authproxy/reload"
@@ -21,7 +22,7 @@ const (
 	typeHeader = "X-Auth-Type"
 )
 
-// outside is what the server takes from files that operators replace while it runs: its certificate and its keytab.
+// outside is what the server takes from files that operators replace while it runs: its certificate, its keytab and the catalog.
 type outside struct {
 	tls        *reload.TLS // nil for listeners without TLS
 	identifier *peer.Identifier
@@ -30,12 +31,17 @@ type outside struct {
 }
 
 // readOutside reads the files for the first time.
-func readOutside(s *app.Settings, log *slog.Logger) (*outside, error) {
+func readOutside(s *app.Settings, file *templated.Store, log *slog.Logger) (*outside, error) {
 	o := &outside{}
 	watch := func(what string, files []string, load func() error) error {
 		w := &reload.Watcher{What: what, Files: files, Load: load, Log: log}
 		o.watchers = append(o.watchers, w)
 		return w.Start()
+	}
+	if file != nil {
+		if err := watch("catalog", []string{file.File}, file.Load); err != nil {
+			return nil, fmt.Errorf("[catalog] template_file: %w", err)
+		}
 	}
 	certificates := s.ClientCertificates()
 	if s.TLS.Enable {

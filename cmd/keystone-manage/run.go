@@ -184,6 +184,7 @@ func (t tool) bootstrap(c *cli.Context) error {
 			AdminURL:        c.String("bootstrap-admin-url"),
 			PublicURL:       c.String("bootstrap-public-url"),
 			InternalURL:     c.String("bootstrap-internal-url"),
+			FixedCatalog:    s.CatalogDriver == "templated",
 			ServiceUsername: c.String("bootstrap-service-username"),
 			ServicePassword: c.String("bootstrap-service-password"),
 		})

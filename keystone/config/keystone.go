@@ -64,6 +64,11 @@ type Keystone struct {
 	// [auth]
 	AuthMethods []string
 
+	// [catalog]. TemplateFile is as written; ComputePort is for URLs.
+	CatalogDriver string // "sql" or "templated"
+	TemplateFile  string
+	ComputePort   int
+
 	// [identity]
 	DefaultDomainID string
 
@@ -195,6 +200,14 @@ func defaultFields() []field[Keystone] {
 		{Option{Section: "database", Name: "max_overflow", Default: "20", Min: 0, Max: 10000,
 			Deprecated: []string{"DEFAULT.sql_max_overflow", "DATABASE.sqlalchemy_max_overflow"}, Help: "further connections under load"},
 			func(k *Keystone) any { return &k.Database.MaxOverflow }},
+		{Option{Section: "catalog", Name: "driver", Default: "sql", Choices: []string{"sql", "templated"}, dotted: className("keystone.catalog.backends.", ".Catalog"),
+			Help: "where the catalog is: sql, or templated for template_file"},
+			func(k *Keystone) any { return &k.CatalogDriver }},
+		{Option{Section: "catalog", Name: "template_file", Default: "default_catalog.templates",
+			Help: "file of the catalog, beside the configuration file unless it is absolute"},
+			func(k *Keystone) any { return &k.TemplateFile }},
+		{Option{Section: defaultSection, Name: "compute_port", Default: "8774", Min: 0, Max: 65535, Help: "what $(compute_port)s in endpoint URLs stands for"},
+			func(k *Keystone) any { return &k.ComputePort }},
 		{Option{Section: "identity", Name: "default_domain_id", Default: "default", Help: "id of the domain that v2.0 shows"},
 			func(k *Keystone) any { return &k.DefaultDomainID }},
 	}
@@ -262,7 +275,7 @@ func driverFields() []field[Keystone] {
 			checkClass("keystone.token.persistence.backends.sql.Token", "keystone.token.backends.sql.Token", "sql")),
 	}
 	for _, class := range []string{
-		"keystone.identity.backends.sql.Identity", "keystone.resource.backends.sql.Resource", "keystone.catalog.backends.sql.Catalog",
+		"keystone.identity.backends.sql.Identity", "keystone.resource.backends.sql.Resource",
 		"keystone.assignment.backends.sql.Assignment", "keystone.assignment.role_backends.sql.Role",
 	} {
 		section := strings.ToLower(class[strings.LastIndexByte(class, '.')+1:])

@@ -33,6 +33,7 @@ func TestKeystoneDefaults(t *testing.T) {
 		Database:    Database{Driver: "sqlite", Path: "keystone.db", IdleTimeout: time.Hour, MaxPoolSize: 10, MaxOverflow: 20},
 		AuthMethods: []string{"password", "token"}, DefaultDomainID: "default",
 		Guessing: Guessing{MaxDelay: time.Minute, LockFor: 30 * time.Minute}, NotificationFormat: "basic",
+		CatalogDriver: "sql", TemplateFile: "default_catalog.templates", ComputePort: 8774,
 		PolicyDefaultRule: "default", PolicyRemoteChecks: "off",
 		MaxProjectTreeDepth: 5, ListLimits: map[string]int{}, apiCompat: "kilo",
 	}

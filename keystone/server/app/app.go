@@ -18,6 +18,7 @@ import (
 	"authproxy/keystone/server"
 	"authproxy/keystone/server/assignment"
 	"authproxy/keystone/server/catalog"
+	"authproxy/keystone/server/catalog/templated"
 	"authproxy/keystone/server/identity"
 	"authproxy/keystone/server/policy"
 	"authproxy/keystone/server/store"
@@ -146,6 +147,8 @@ type Parts struct {
 	Keys   *tokens.KeyPair
 	// Policy is the Server's; where files are configured, it denies everything until they are loaded.
 	Policy *policy.Files
+	// Catalog is the Server's where it comes from a file; it is empty until that is loaded. Else it is nil.
+	Catalog *templated.Store
 }
 
 // Options are what Build needs beside the configuration.
@@ -176,15 +179,21 @@ func (s *Settings) Build(db store.Store, o Options) *Parts {
 	services := &catalog.Manager{Store: db, Log: o.Log, Variables: map[string]string{
 		"public_port": strconv.Itoa(s.PublicPort), "admin_port": strconv.Itoa(s.AdminPort),
 		"public_bind_host": s.PublicBindHost, "admin_bind_host": s.AdminBindHost,
+		"compute_port":    strconv.Itoa(s.ComputePort),
 		"public_endpoint": s.PublicEndpoint, "admin_endpoint": s.AdminEndpoint,
 	}}
+	var file *templated.Store
+	if s.CatalogDriver == "templated" {
+		file = &templated.Store{File: s.templateFile()}
+		services.Store, services.WithoutIDs = file, true
+	}
 	keys := &tokens.KeyPair{CertFile: s.Signing.CertFile, KeyFile: s.Signing.KeyFile, CAFile: s.Signing.CACerts, Now: o.Now, Log: o.Log}
 	rules := s.policy(o.Log)
 	mode, err := bind.ParseMode(s.EnforceTokenBind)
 	if err != nil {
 		panic(err) // the configuration has been checked
 	}
-	return &Parts{Keys: keys, Policy: rules, Server: &server.Server{
+	return &Parts{Keys: keys, Policy: rules, Catalog: file, Server: &server.Server{
 		Identity:   users,
 		Assignment: assignments,
 		Catalog:    services,
@@ -208,6 +217,14 @@ func (s *Settings) Build(db store.Store, o Options) *Parts {
 		Log:        o.Log,
 		Metrics:    o.Metrics,
 	}}
+}
+
+// templateFile is where [catalog] template_file is.
+func (s *Settings) templateFile() string {
+	if filepath.IsAbs(s.TemplateFile) {
+		return s.TemplateFile
+	}
+	return filepath.Join(filepath.Dir(s.File), s.TemplateFile)
 }
 
 func (s *Settings) form() token.Form {

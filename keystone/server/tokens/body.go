@@ -44,13 +44,13 @@ type bodyOwned struct {
 
 type catalogMember struct {
 	Endpoints []endpointMember `json:"endpoints"`
-	ID        string           `json:"id"`
+	ID        string           `json:"id,omitempty"`
 	Type      string           `json:"type"`
 	Name      string           `json:"name"`
 }
 
 type endpointMember struct {
-	ID        string  `json:"id"`
+	ID        string  `json:"id,omitempty"`
 	Interface string  `json:"interface"`
 	RegionID  *string `json:"region_id"`
 	URL       string  `json:"url"`
