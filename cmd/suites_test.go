@@ -35,6 +35,9 @@ var suites = []suite{
 	{name: "openstackclient-v2", modules: []string{"openstackclient.tests.functional.identity.v2"}, prepare: openrc("2")},
 }
 
+// laterAndInherited is how the suites want keystone.conf.
+const laterAndInherited = "[DEFAULT]\napi_compat = later\n[os_inherit]\nenabled = true\n"
+
 // tempest writes its configuration.
 func tempest(version int) func(t *testing.T, c *cloud.Cloud) []string {
 	return func(t *testing.T, c *cloud.Cloud) []string {
@@ -147,7 +150,7 @@ func TestSuites(t *testing.T) {
 		t.Run(s.name, func(t *testing.T) {
 			interpreter := python(t, s.modules...)
 			c := newCloud(t, func(c *cloud.Cloud) {
-				c.KeystoneExtra = "[DEFAULT]\napi_compat = later\n[os_inherit]\nenabled = true\n"
+				c.KeystoneExtra = laterAndInherited
 			})
 			list := readExpected(t, s.name)
 			var in strings.Builder
