@@ -9,7 +9,6 @@ import (
 	"context"
 	"log/slog"
 	"net/http"
-	"net/http/httputil"
 	"net/url"
 	"sync"
 	"sync/atomic"
@@ -17,9 +16,10 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 
+	"authproxy/peer"
 	"authproxy/proxy/anonymous"
 	"authproxy/proxy/headers"
-	"authproxy/proxy/peer"
+	"authproxy/proxy/relay"
 	"authproxy/validate"
 	"authproxy/validate/bind"
 )
@@ -45,7 +45,11 @@ type Handler struct {
 	Validator Validator
 	// Upstream is where requests go, from ParseUpstream.
 	Upstream *url.URL
-	// Transport carries requests to the upstream; by default it is NewTransport(Upstream, TransportOptions{}).
+	// UpstreamHTTP2 says that the Transport speaks it, so that trailers go both ways, and upgrades do not exist.
+	UpstreamHTTP2 bool
+	// Relay carries requests to the upstream; by default it is NewRelay(Upstream, TransportOptions{}).
+	Relay *relay.Client
+	// Transport, if it is set, does so instead of Relay, by way of the standard library's ReverseProxy.
 	Transport http.RoundTripper
 
 	// DelayAuthDecision passes on requests whose tokens do not hold, marked X-Identity-Status: Invalid, and leaves the
@@ -71,6 +75,10 @@ type Handler struct {
 	// StripAlso are further headers that clients must not send, in any spelling.
 	StripAlso []string
 
+	// Guard gives the secret by which the upstream knows the proxy, sent in GuardHeader; nil: none is sent. A GuardHeader that
+	// headers.Strip does not remove anyway belongs into StripAlso.
+	Guard       func() string
+	GuardHeader string
 	// ForwardedFrom are the front ends whose X-Forwarded- headers and Forwarded are believed and added to; nil: those on this
 	// machine, and whoever connects to a unix socket. From any other peer the headers are its own invention, and are dropped.
 	ForwardedFrom *peer.Fronts
@@ -82,6 +90,9 @@ type Handler struct {
 	// InsecureServiceTokenSkipsBind leaves the user token's binding unchecked beside a valid service token with one of
 	// ServiceTokenRoles, as auth_token does beside any.
 	InsecureServiceTokenSkipsBind bool
+
+	// Streams closes long exchanges when their tokens end; nil: they go on.
+	Streams *Streams
 
 	// DrainBytes and DrainTime bound how much of a chunked upload is read, and for how long, before it is answered without
 	// the upstream having taken it; 64 MiB and 30 s by default. A client that writes all before it reads, as glanceclient
@@ -95,7 +106,7 @@ type Handler struct {
 	Log     *slog.Logger // nil: discarded
 
 	once         sync.Once
-	forward      *httputil.ReverseProxy
+	forwarder    forwarder
 	scheme, host string
 	challenge    string
 	retryAfter   string
@@ -109,9 +120,6 @@ func (h *Handler) prepare() {
 	}
 	if h.Metrics == nil {
 		h.Metrics = NewMetrics(prometheus.NewRegistry())
-	}
-	if h.Transport == nil {
-		h.Transport = NewTransport(h.Upstream, TransportOptions{})
 	}
 	if len(h.ServiceTokenRoles) == 0 {
 		h.ServiceTokenRoles = []string{"service"}
@@ -131,36 +139,39 @@ func (h *Handler) prepare() {
 	h.scheme, h.host = target(h.Upstream)
 	h.challenge = challenge(h.ChallengeURI)
 	h.retryAfter = seconds(h.RetryAfter)
-	h.forward = &httputil.ReverseProxy{
-		Rewrite:        h.rewrite, // never Director: there a client's Connection header takes away what we set
-		Transport:      h.Transport,
-		FlushInterval:  -1,
-		ModifyResponse: h.modifyResponse,
-		ErrorHandler:   h.upstreamFailed,
-		ErrorLog:       slog.NewLogLogger(h.Log.Handler(), slog.LevelDebug),
-		BufferPool:     &bufferPool{},
+	switch {
+	case h.Transport != nil:
+		h.forwarder = newReverse(h)
+	case h.Relay == nil:
+		h.Relay = NewRelay(h.Upstream, TransportOptions{})
+		fallthrough
+	default:
+		h.forwarder = newDirect(h)
 	}
 }
 
-// exchange is one request on its way through, carried in the request's context to the hooks of the ReverseProxy.
+// A forwarder passes an accepted request to the upstream, and its answer to the client. Both that there are keep to one set
+// of rules: what goes out is what forward.go says.
+type forwarder interface {
+	forward(w http.ResponseWriter, r *http.Request, x *exchange)
+}
+
+// exchange is one request on its way through.
 type exchange struct {
 	w       http.ResponseWriter
 	verdict verdict
+	stream  *stream // nil: not watched
 	upload  *upload // nil: no request body
 	sent    time.Time
 	code    int
 	outcome outcome
 }
 
-type exchangeKey struct{}
-
-func exchangeOf(ctx context.Context) *exchange { return ctx.Value(exchangeKey{}).(*exchange) }
-
 func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	h.once.Do(h.prepare)
 	x := &exchange{w: w}
 	h.Metrics.inFlight.Inc()
-	defer func() { // also when the ReverseProxy aborts the connection by a panic
+	defer func() { // also when the connection is aborted by a panic
 		h.Metrics.inFlight.Dec()
 		h.Metrics.request(x.code, x.outcome)
 	}()
@@ -174,25 +185,10 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	x.outcome = x.verdict.outcome()
-	r = r.WithContext(context.WithValue(r.Context(), exchangeKey{}, x))
+	r, done := h.interruptible(x, r)
+	defer done()
 	if r.Body != nil && r.ContentLength != 0 {
-		x.upload = &upload{body: r.Body, chunked: r.ProtoMajor == 1 && r.ContentLength < 0 && r.Header.Get("Expect") == "", released: make(chan struct{})}
-		defer close(x.upload.released)
-		r.Body = x.upload
+		x.upload = &upload{body: r.Body, chunked: r.ProtoMajor == 1 && r.ContentLength < 0 && r.Header.Get("Expect") == ""}
 	}
-	h.forward.ServeHTTP(w, r)
+	h.forwarder.forward(w, r, x)
 }
-
-// bufferPool lends the ReverseProxy its copy buffers.
-type bufferPool struct{ pool sync.Pool }
-
-const copyBuffer = 32 << 10
-
-func (p *bufferPool) Get() []byte {
-	if b, ok := p.pool.Get().(*[copyBuffer]byte); ok {
-		return b[:]
-	}
-	return make([]byte, copyBuffer)
-}
-
-func (p *bufferPool) Put(b []byte) { p.pool.Put((*[copyBuffer]byte)(b)) }

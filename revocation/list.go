@@ -14,8 +14,8 @@ import (
 	"strings"
 	"time"
 
-	"authproxy/internal/strictjson"
 	"authproxy/keystone"
+	"authproxy/keystone/strictjson"
 )
 
 var (

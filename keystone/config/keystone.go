@@ -22,6 +22,10 @@ type Keystone struct {
 	// MaxTokenSize bounds the token text that is read from a header or a body, in bytes. Kilo's 8192 was a bound for ids;
 	// a PKI token with a full catalog is longer, and the proxy takes 64 KiB.
 	MaxTokenSize int
+	// TrustedProxies are addresses and networks of reverse proxies whose X-Forwarded-For counts.
+	TrustedProxies []string
+	// NotificationFormat is "cadf" where audit events are logged, else "basic".
+	NotificationFormat string
 	// MemberRoleID and MemberRoleName are the role that the API v2.0 gives users on their own tenant.
 	MemberRoleID, MemberRoleName string
 	Debug                        bool
@@ -52,10 +56,18 @@ type Keystone struct {
 	EnforceTokenBind string
 
 	Signing  Signing
+	TLS      TLS
+	Senders  Senders
+	Guessing Guessing
 	Database Database
 
 	// [auth]
 	AuthMethods []string
+
+	// [catalog]. TemplateFile is as written; ComputePort is for URLs.
+	CatalogDriver string // "sql" or "templated"
+	TemplateFile  string
+	ComputePort   int
 
 	// [identity]
 	DefaultDomainID string
@@ -113,7 +125,7 @@ func LoadKeystone(in Input) (*Keystone, error) {
 }
 
 func keystoneTable() []field[Keystone] {
-	return slices.Concat(defaultFields(), resourceFields(), tokenFields(), signingFields(), driverFields())
+	return slices.Concat(defaultFields(), resourceFields(), tokenFields(), senderFields(), guessingFields(), signingFields(), tlsFields(), driverFields())
 }
 
 func defaultFields() []field[Keystone] {
@@ -146,6 +158,12 @@ func defaultFields() []field[Keystone] {
 			func(k *Keystone) any { return &k.MaxParamSize }},
 		{Option{Section: defaultSection, Name: "max_token_size", Default: "65536", Min: 32, Max: 1 << 20, Help: "longest token in bytes"},
 			func(k *Keystone) any { return &k.MaxTokenSize }},
+		{Option{Section: defaultSection, Name: "trusted_proxies",
+			Help: "addresses and networks of reverse proxies that say in X-Forwarded-For where requests come from"},
+			func(k *Keystone) any { return &k.TrustedProxies }},
+		{Option{Section: defaultSection, Name: "notification_format", Default: "basic", Choices: []string{"basic", "cadf"},
+			Help: "cadf: log an audit event of the form CADF 1.0 for each login and change; basic: do not"},
+			func(k *Keystone) any { return &k.NotificationFormat }},
 		{Option{Section: defaultSection, Name: "member_role_id", Default: "9fe2ff9ee4384b1894a90878d3e92bab",
 			Help: "id of the role that v2.0 gives users on their own tenant"},
 			func(k *Keystone) any { return &k.MemberRoleID }},
@@ -182,6 +200,14 @@ func defaultFields() []field[Keystone] {
 		{Option{Section: "database", Name: "max_overflow", Default: "20", Min: 0, Max: 10000,
 			Deprecated: []string{"DEFAULT.sql_max_overflow", "DATABASE.sqlalchemy_max_overflow"}, Help: "further connections under load"},
 			func(k *Keystone) any { return &k.Database.MaxOverflow }},
+		{Option{Section: "catalog", Name: "driver", Default: "sql", Choices: []string{"sql", "templated"}, dotted: className("keystone.catalog.backends.", ".Catalog"),
+			Help: "where the catalog is: sql, or templated for template_file"},
+			func(k *Keystone) any { return &k.CatalogDriver }},
+		{Option{Section: "catalog", Name: "template_file", Default: "default_catalog.templates",
+			Help: "file of the catalog, beside the configuration file unless it is absolute"},
+			func(k *Keystone) any { return &k.TemplateFile }},
+		{Option{Section: defaultSection, Name: "compute_port", Default: "8774", Min: 0, Max: 65535, Help: "what $(compute_port)s in endpoint URLs stands for"},
+			func(k *Keystone) any { return &k.ComputePort }},
 		{Option{Section: "identity", Name: "default_domain_id", Default: "default", Help: "id of the domain that v2.0 shows"},
 			func(k *Keystone) any { return &k.DefaultDomainID }},
 	}
@@ -199,13 +225,13 @@ func tokenFields() []field[Keystone] {
 			func(k *Keystone) any { return &k.HashAlgorithm }},
 		{Option{Section: "token", Name: "revoke_by_id", Default: "true", Help: "keep revoked ids, and serve the revocation list"},
 			func(k *Keystone) any { return &k.RevokeByID }},
-		{Option{Section: "token", Name: "bind", Choices: []string{"kerberos"}, Help: "mechanisms that new tokens are bound to: kerberos"},
+		{Option{Section: "token", Name: "bind", Choices: []string{"kerberos", "x509"}, Help: "mechanisms that new tokens are bound to: kerberos, x509"},
 			func(k *Keystone) any { return &k.Bind }},
 		{Option{Section: "token", Name: "enforce_token_bind", Default: "permissive", rule: checkBind,
-			Help: "disabled, permissive, strict, required, or the name of the mechanism that every token must be bound to (kerberos)"},
+			Help: "disabled, permissive, strict, required, or the name of the mechanism that every token must be bound to (kerberos, x509)"},
 			func(k *Keystone) any { return &k.EnforceTokenBind }},
-		{Option{Section: "auth", Name: "methods", Default: "password,token", Choices: []string{"external", "password", "token"},
-			Help: "ways to log in: external, password, token"},
+		{Option{Section: "auth", Name: "methods", Default: "password,token", Choices: []string{"external", "kerberos", "password", "token"},
+			Help: "ways to log in: external, kerberos, password, token"},
 			func(k *Keystone) any { return &k.AuthMethods }},
 	}
 }
@@ -239,8 +265,9 @@ func driverFields() []field[Keystone] {
 		return field[Keystone]{Option: Option{Section: section, Name: name, Help: help, rule: rule}}
 	}
 	fields := []field[Keystone]{
-		only("ssl", "enable", "TLS on both listeners", checkNoTLS),
-		only("eventlet_server_ssl", "enable", "TLS on both listeners", checkNoTLS),
+		only("auth", "external", "class of the method external",
+			checkClass("keystone.auth.plugins.external.DefaultDomain", "keystone.auth.plugins.external.KerberosDomain", "DefaultDomain")),
+		only("auth", "kerberos", "class of the method kerberos", checkClass("keystone.auth.plugins.external.KerberosDomain", "KerberosDomain")),
 		only("auth", "password", "class of the method password", checkClass("keystone.auth.plugins.password.Password", "password")),
 		only("auth", "token", "class of the method token", checkClass("keystone.auth.plugins.token.Token", "token")),
 		only("identity", "domain_specific_drivers_enabled", "one identity driver for each domain", checkNoDomainDrivers),
@@ -248,7 +275,7 @@ func driverFields() []field[Keystone] {
 			checkClass("keystone.token.persistence.backends.sql.Token", "keystone.token.backends.sql.Token", "sql")),
 	}
 	for _, class := range []string{
-		"keystone.identity.backends.sql.Identity", "keystone.resource.backends.sql.Resource", "keystone.catalog.backends.sql.Catalog",
+		"keystone.identity.backends.sql.Identity", "keystone.resource.backends.sql.Resource",
 		"keystone.assignment.backends.sql.Assignment", "keystone.assignment.role_backends.sql.Role",
 	} {
 		section := strings.ToLower(class[strings.LastIndexByte(class, '.')+1:])

@@ -30,14 +30,6 @@ func checkClass(names ...string) func(string) error {
 	}
 }
 
-func checkNoTLS(text string) error {
-	on, err := parseBool(text)
-	if err != nil || !on {
-		return err
-	}
-	return errors.New("the listeners do not speak TLS yet; set it to false and put a TLS terminator in front")
-}
-
 func checkNoDomainDrivers(text string) error {
 	on, err := parseBool(text)
 	if err != nil || !on {
@@ -81,6 +73,7 @@ func checkSubject(text string) error {
 // check looks at options together. All single values are good by now.
 func (k *Keystone) check(l *loader) {
 	k.checkProvider(l)
+	k.checkSenders(l)
 	k.checkDatabase(l)
 	l.checkOneLine("policy_dirs")
 	for _, e := range []struct {

@@ -3,7 +3,7 @@ package token
 import (
 	"fmt"
 
-	"authproxy/internal/strictjson"
+	"authproxy/keystone/strictjson"
 )
 
 // maxDepth bounds the nesting of a payload: real ones use six levels.

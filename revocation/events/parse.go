@@ -6,7 +6,7 @@ import (
 	"strings"
 	"time"
 
-	"authproxy/internal/strictjson"
+	"authproxy/keystone/strictjson"
 )
 
 // ErrMalformed says that a document is not a list of events in a form that can be trusted to be read in one way only.

@@ -14,9 +14,9 @@ import (
 	"testing/synctest"
 	"time"
 
-	"authproxy/internal/pace"
 	"authproxy/keystone"
 	"authproxy/revocation/events"
+	"authproxy/revocation/pace"
 )
 
 // source is an Identity service as far as events go.

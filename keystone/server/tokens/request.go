@@ -9,16 +9,23 @@ import (
 	"authproxy/keystone/server/assignment"
 	"authproxy/keystone/server/fault"
 	"authproxy/keystone/server/identity"
+	"authproxy/validate/bind"
 )
 
 // AllMethods are the authentication methods that a Manager knows.
-var AllMethods = []string{"password", "token"}
+var AllMethods = []string{"external", "kerberos", "password", "token"}
 
 // Request asks for a token.
 type Request struct {
 	// Methods are those of Methods that have to succeed, all for the same user.
 	Methods  []string
 	Password *Password
+	// Address is that of the client, "" where there is none: guesses are counted by it.
+	Address string
+	// Peer is who sends the request as somebody else has found out, for the methods external and kerberos and for bound tokens.
+	Peer bind.Peer
+	// Sections are what the request says for methods of Plugins, by their names.
+	Sections map[string]map[string]any
 	// Token is the text of the token for method "token".
 	Token string
 	Scope Scope
@@ -68,6 +75,8 @@ type login struct {
 	passwordHash string
 	// parent is the token that the login was by; nil where there is none.
 	parent *Record
+	// bind is what the token is to be bound to.
+	bind map[string]string
 }
 
 // authority is what a token would stand on at one moment. Two of them are compared with reflect.DeepEqual.
@@ -93,26 +102,48 @@ func (m *Manager) authenticate(ctx context.Context, r Request) (login, error) {
 			}
 			who.DomainID = d.ID // "" is the id of no domain, so the password is checked against nobody's
 		}
-		u, err := m.Identity.Authenticate(ctx, who, r.Password.Password)
+		u, err := m.Identity.Authenticate(ctx, identity.Login{User: who, Password: r.Password.Password, Address: r.Address})
 		if err != nil {
 			return login{}, err
 		}
 		l.userID, l.passwordHash = u.ID, u.PasswordHash
+	}
+	if err := m.external(ctx, r, &l); err != nil {
+		return login{}, err
+	}
+	for _, name := range r.Methods {
+		if plugin := m.Plugins[name]; plugin != nil {
+			userID, err := plugin.Authenticate(ctx, r.Sections[name])
+			if err == nil {
+				err = l.agree(userID)
+			}
+			if err != nil {
+				return login{}, err
+			}
+		}
 	}
 	if slices.Contains(r.Methods, "token") {
 		parent, err := m.Validate(ctx, r.Token, false)
 		if err != nil {
 			return login{}, err
 		}
-		if l.userID != "" && l.userID != parent.UserID {
-			return login{}, fault.Unauthorized{Why: "the methods are about different users"}
+		if err := l.agree(parent.UserID); err != nil {
+			return login{}, err
 		}
-		l.userID, l.parent = parent.UserID, &parent
+		l.parent = &parent
 		t, err := parent.Decode()
 		if err != nil {
 			return login{}, err
 		}
-		l.methods = append(l.methods, t.Methods...)
+		if err := m.BindMode.Check(t.Bind, r.Peer); err != nil {
+			return login{}, fault.Unauthorized{Why: err.Error(), Negotiate: errors.Is(err, bind.ErrKerberos)}
+		}
+		l.bindTo(t.Bind)
+		for _, name := range t.Methods {
+			if !slices.Contains(l.methods, name) {
+				l.methods = append(l.methods, name)
+			}
+		}
 	}
 	if l.userID == "" {
 		return login{}, fault.Unauthorized{Why: "no method that says who asks"}
@@ -121,6 +152,9 @@ func (m *Manager) authenticate(ctx context.Context, r Request) (login, error) {
 		if !slices.Contains(l.methods, name) {
 			l.methods = append(l.methods, name)
 		}
+	}
+	if slices.Contains(m.Bind, bind.X509) && len(r.Peer.Certificate) > 0 {
+		l.bindTo(map[string]string{bind.X509: bind.Thumbprint(r.Peer.Certificate)})
 	}
 	return l, nil
 }

@@ -1,0 +1,88 @@
+package cmd
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net/http"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strings"
+	"testing"
+
+	"authproxy/examples/cloud"
+
+	_ "github.com/gophercloud/gophercloud/v2" // go.mod says which version; its tests are run, and no program has it
+)
+
+// gophercloudTests are the acceptance tests that gophercloud has for the Identity API v3.
+const gophercloudTests = "github.com/gophercloud/gophercloud/v2/internal/acceptance/openstack/identity/v3"
+
+// oneTest is the outcome of a test, as go test -v prints it.
+var oneTest = regexp.MustCompile(`^--- (PASS|FAIL|SKIP): (Test\w+)`)
+
+// TestGophercloud runs gophercloud's own acceptance tests against a fresh keystone-all.
+func TestGophercloud(t *testing.T) {
+	c := newCloud(t, func(c *cloud.Cloud) {
+		c.KeystoneExtra = laterAndInherited
+	})
+	list := readExpected(t, "gophercloud")
+	addCompute(t, c)
+	program := filepath.Join(t.TempDir(), "gophercloud.test")
+	build := exec.CommandContext(t.Context(), "go", "test", "-c", "-tags", "acceptance", "-o", program, gophercloudTests)
+	build.Env = append(os.Environ(), "CGO_ENABLED=0")
+	if out, err := build.CombinedOutput(); err != nil {
+		t.Fatalf("%v\n%s", err, out)
+	}
+	var skip []string
+	for _, e := range list {
+		if e.outcome == "out" {
+			skip = append(skip, "^"+strings.ReplaceAll(e.pattern, "*", ".*")+"$")
+		}
+	}
+	cmd := exec.CommandContext(t.Context(), program, "-test.v", "-test.skip", strings.Join(skip, "|"))
+	cmd.Env = append(slices.DeleteFunc(os.Environ(), func(v string) bool { return strings.HasPrefix(v, "OS_") }), "OS_AUTH_URL="+c.Keystone+"/v3",
+		"OS_USERNAME=admin", "OS_PASSWORD="+c.AdminPassword, "OS_PROJECT_NAME=admin", "OS_DOMAIN_ID=default", "OS_REGION_NAME=RegionOne")
+	out, err := cmd.Output()
+	if _, ended := errors.AsType[*exec.ExitError](err); err != nil && !ended { // its status tells of failed tests
+		t.Fatal(err)
+	}
+	names, err := exec.CommandContext(t.Context(), program, "-test.list", ".").Output()
+	must(t, err)
+	outcomes := map[string]string{}
+	said := map[string]string{}
+	last := ""
+	for line := range strings.Lines(string(out)) {
+		line = strings.TrimSpace(line)
+		if m := oneTest.FindStringSubmatch(line); m != nil {
+			outcomes[m[2]] = map[string]string{"PASS": "passed", "FAIL": "failed", "SKIP": "skipped"}[m[1]]
+			said[m[2]], last = last, ""
+		} else if strings.Contains(line, "_test.go:") || strings.Contains(line, "identity.go:") {
+			last = line
+		}
+	}
+	var results strings.Builder
+	for _, name := range strings.Fields(string(names)) {
+		outcome, ran := outcomes[name]
+		if !ran {
+			outcome = "out"
+		}
+		fmt.Fprintf(&results, "RESULT\t%s\t%s\t%s\n", outcome, name, strings.ReplaceAll(said[name], "\t", " "))
+	}
+	compare(t, list, results.String())
+}
+
+// addCompute puts a compute service with an endpoint into the catalog, which one of the tests looks for.
+func addCompute(t *testing.T, c *cloud.Cloud) {
+	t.Helper()
+	admin, err := c.Token(t.Context(), "admin", c.AdminPassword, "admin")
+	must(t, err)
+	var made struct{ Service struct{ ID string } }
+	_, text := call(t, http.MethodPost, c.Keystone+"/v3/services", admin, `{"service":{"type":"compute","name":"nova"}}`, http.StatusCreated)
+	must(t, json.Unmarshal([]byte(text), &made))
+	call(t, http.MethodPost, c.Keystone+"/v3/endpoints", admin,
+		`{"endpoint":{"service_id":"`+made.Service.ID+`","interface":"public","url":"http://nova.example.com/"}}`, http.StatusCreated)
+}
