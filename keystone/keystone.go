@@ -39,6 +39,8 @@ type Token struct {
 	Bind map[string]string
 	// Trust is set for a token got through a trust (OS-TRUST).
 	Trust *Trust
+	// OAuth1 is set for a token got by an access token of OAuth 1.0 (OS-OAUTH1).
+	OAuth1 *OAuth1
 }
 
 // User is the subject of a token.
@@ -97,6 +99,12 @@ type Trust struct {
 	Impersonation bool
 	TrustorUserID string
 	TrusteeUserID string
+}
+
+// OAuth1 is the access token of OAuth 1.0 that a token came from (OS-OAUTH1).
+type OAuth1 struct {
+	ConsumerID    string
+	AccessTokenID string
 }
 
 // RevokedToken is one entry of a revocation list (GET /v3/auth/tokens/OS-PKI/revoked).

@@ -48,6 +48,8 @@ type Keystone struct {
 	// [identity]
 	DefaultDomainID string
 
+	Trust Trust
+
 	values   []Value
 	warnings []Warning
 }
@@ -61,6 +63,14 @@ type Signing struct {
 	CertSubject       string // "/C=US/…/CN=www.example.com"
 
 	tokenFormat string
+}
+
+// Trust is the [trust] section.
+type Trust struct {
+	Enabled           bool
+	AllowRedelegation bool
+	// MaxRedelegationCount is how often a trust can be passed on.
+	MaxRedelegationCount int
 }
 
 // Effective lists every option that has an effect with its value, secrets masked, and where it came from.
@@ -98,7 +108,7 @@ func LoadKeystone(in Input) (*Keystone, error) {
 }
 
 func keystoneTable() []field[Keystone] {
-	return slices.Concat(defaultFields(), tokenFields(), signingFields(), driverFields())
+	return slices.Concat(defaultFields(), tokenFields(), signingFields(), delegationFields(), driverFields())
 }
 
 func defaultFields() []field[Keystone] {
@@ -203,6 +213,17 @@ func signingFields() []field[Keystone] {
 		{Option{Section: "signing", Name: "cert_subject", Default: "/C=US/ST=Unset/L=Unset/O=Unset/CN=www.example.com", rule: checkSubject,
 			Help: "subject of the certificates that pki_setup makes"},
 			func(k *Keystone) any { return &k.Signing.CertSubject }},
+	}
+}
+
+func delegationFields() []field[Keystone] {
+	return []field[Keystone]{
+		{Option{Section: "trust", Name: "enabled", Default: "true", Help: "let users trust each other with roles (OS-TRUST)"},
+			func(k *Keystone) any { return &k.Trust.Enabled }},
+		{Option{Section: "trust", Name: "allow_redelegation", Default: "false", Help: "let who was trusted pass that on"},
+			func(k *Keystone) any { return &k.Trust.AllowRedelegation }},
+		{Option{Section: "trust", Name: "max_redelegation_count", Default: "3", Min: 0, Max: 100, Help: "how often a trust can be passed on"},
+			func(k *Keystone) any { return &k.Trust.MaxRedelegationCount }},
 	}
 }
 

@@ -40,7 +40,7 @@ var outOfReach = []struct{ pattern, why string }{
 	{`group|inherit`, "groups and inherited roles"},
 	{`^assignments`, "lists of assignments"},
 	{`^auth u1 domain$`, "a role that came through a group"},
-	{`^policy|^cred|^ec2|trust|^consumer|^idp|^saml|^epg|^ep filter|^domain config`, "policies, credentials, trusts and extensions"},
+	{`^policy|^cred|^ec2|^consumer|^idp|^saml|^epg|^ep filter|^domain config`, "policies, credentials and extensions"},
 }
 
 // explained are the differences to Kilo that stay, each with the status that is answered instead (0: the same) and whether the

@@ -22,6 +22,7 @@ import (
 	"authproxy/keystone/server/identity"
 	"authproxy/keystone/server/policy"
 	"authproxy/keystone/server/tokens"
+	"authproxy/keystone/server/trust"
 )
 
 // DefaultMaxBody is the largest request body in bytes (max_request_body_size).
@@ -39,6 +40,8 @@ type Server struct {
 	Catalog    *catalog.Manager
 	Tokens     *tokens.Manager
 	Policy     Policy
+	// Trusts is nil where there are none ([trust] enabled).
+	Trusts *trust.Manager
 
 	// AdminToken, if set, is a token that may do everything.
 	AdminToken string
@@ -148,6 +151,7 @@ func (s *Server) Handler(l Listener) http.Handler {
 	s.regionRoutes(r)
 	s.serviceRoutes(r)
 	s.endpointRoutes(r)
+	s.trustRoutes(r)
 	unknown := s.serve(l, "unknown", func(*call) error { return errNoRoute })
 	r.NotFoundHandler, r.MethodNotAllowedHandler = unknown, unknown
 	return withoutFinalSlash(r.Router)

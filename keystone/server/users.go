@@ -10,7 +10,7 @@ func (s *Server) userRoutes(r routes) {
 	users := s.users()
 	add(r, users)
 	password := guard{action: "identity:change_password", member: "user", objects: users.inPath("id")}
-	r.on("POST", "/v3/users/{id}/password", password.protect(changePassword))
+	r.on("POST", "/v3/users/{id}/password", password.protect(noDelegated(changePassword)))
 	r.on("GET HEAD", "/v3/users/{id}/projects", protect("identity:list_user_projects", users.inPath("id"), func(c *call) error {
 		return replyOwn(c, s.projects(), s.Assignment.ProjectsOfUser, c.param("id"))
 	}))

@@ -183,6 +183,8 @@ func (d *decoder) v3() {
 			d.oauth2Credential()
 		case "OS-TRUST:trust":
 			d.trust()
+		case "OS-OAUTH1":
+			d.oauth1()
 		default:
 			d.skip()
 		}
@@ -289,6 +291,24 @@ func (d *decoder) trust() {
 			userID("trustor_user", &trust.TrustorUserID)
 		case "trustee_user":
 			userID("trustee_user", &trust.TrusteeUserID)
+		default:
+			d.skip()
+		}
+	})
+}
+
+func (d *decoder) oauth1() {
+	if d.null() {
+		return
+	}
+	access := new(keystone.OAuth1)
+	d.t.OAuth1 = access
+	d.members("OS-OAUTH1", func(name string) {
+		switch name {
+		case "consumer_id":
+			access.ConsumerID = d.text("OS-OAUTH1.consumer_id")
+		case "access_token_id":
+			access.AccessTokenID = d.text("OS-OAUTH1.access_token_id")
 		default:
 			d.skip()
 		}

@@ -24,6 +24,7 @@ import (
 	"authproxy/keystone/server/store"
 	"authproxy/keystone/server/store/sql"
 	"authproxy/keystone/server/tokens"
+	"authproxy/keystone/server/trust"
 	"authproxy/keystone/token"
 )
 
@@ -166,14 +167,22 @@ func (s *Settings) Build(db store.Store, o Options) *Parts {
 		"public_bind_host": s.PublicBindHost, "admin_bind_host": s.AdminBindHost,
 		"public_endpoint": s.PublicEndpoint, "admin_endpoint": s.AdminEndpoint,
 	}}
+	var trusts *trust.Manager
+	var usableTrusts tokens.Trusts
+	if s.Trust.Enabled {
+		trusts = &trust.Manager{Store: db, Users: users, Assignment: assignments, Tokens: revoker, Now: o.Now,
+			AllowRedelegation: s.Trust.AllowRedelegation, MaxRedelegationCount: s.Trust.MaxRedelegationCount}
+		usableTrusts = trusts
+	}
 	keys := &tokens.KeyPair{CertFile: s.Signing.CertFile, KeyFile: s.Signing.KeyFile, CAFile: s.Signing.CACerts, Now: o.Now, Log: o.Log}
 	rules := s.policy(o.Log)
 	return &Parts{Keys: keys, Policy: rules, Server: &server.Server{
 		Identity:   users,
 		Assignment: assignments,
 		Catalog:    services,
+		Trusts:     trusts,
 		Tokens: &tokens.Manager{
-			Store: db, Revoker: revoker, Identity: users, Assignment: assignments, Catalog: services,
+			Store: db, Revoker: revoker, Identity: users, Assignment: assignments, Catalog: services, Trusts: usableTrusts,
 			Form: s.form(), Keys: keys, HashAlgorithm: s.HashAlgorithm, Expiration: s.TokenExpiration,
 			Methods: slices.DeleteFunc(slices.Clone(s.AuthMethods), func(name string) bool { return !slices.Contains(tokens.AllMethods, name) }),
 			MaxText: s.MaxTokenSize, Watch: watch, Now: o.Now, Log: o.Log,

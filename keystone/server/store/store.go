@@ -9,6 +9,7 @@ import (
 	"authproxy/keystone/server/catalog"
 	"authproxy/keystone/server/identity"
 	"authproxy/keystone/server/tokens"
+	"authproxy/keystone/server/trust"
 )
 
 // Store is a database for every subsystem. storetest holds the tests that each implementation passes.
@@ -23,6 +24,7 @@ type Store interface {
 	assignment.Store
 	catalog.Store
 	tokens.Store
+	trust.Store
 	// Ping says whether the database answers.
 	Ping(ctx context.Context) error
 	io.Closer

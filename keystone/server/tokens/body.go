@@ -22,6 +22,7 @@ type bodyToken struct {
 	Extras    struct{}         `json:"extras"`
 	Project   *bodyOwned       `json:"project,omitempty"`
 	Domain    *bodyRef         `json:"domain,omitempty"`
+	Trust     *bodyTrust       `json:"OS-TRUST:trust,omitempty"`
 	User      bodyOwned        `json:"user"`
 	Roles     []bodyRef        `json:"roles,omitempty"`
 	AuditIDs  []string         `json:"audit_ids"`

@@ -48,12 +48,13 @@ const (
 	ScopeUnscoped
 	ScopeProject
 	ScopeDomain
+	ScopeTrust
 )
 
 // Scope is what a token is wanted for.
 type Scope struct {
 	Kind ScopeKind
-	Ref  Ref // the project or domain
+	Ref  Ref // the project or domain, or the trust, by ID
 }
 
 // login is who asks, and what proved it.
@@ -74,6 +75,8 @@ type authority struct {
 	projectDomain assignment.Domain
 	domain        *assignment.Domain
 	roles         []assignment.Role
+	// delegated is nil for who acts for themself.
+	delegated *delegation
 }
 
 // authenticate finds out who asks. It does the slow work (the password) and leaves every question that can change its answer
@@ -100,6 +103,9 @@ func (m *Manager) authenticate(ctx context.Context, r Request) (login, error) {
 		if err != nil {
 			return login{}, err
 		}
+		if parent.delegated() { // else whoever got a part could get more
+			return login{}, fault.Forbidden{Message: "A token that was delegated cannot be exchanged for another one."}
+		}
 		if l.userID != "" && l.userID != parent.UserID {
 			return login{}, fault.Unauthorized{Why: "the methods are about different users"}
 		}
@@ -122,7 +128,7 @@ func (m *Manager) authenticate(ctx context.Context, r Request) (login, error) {
 }
 
 // authorize says what a token for this login and scope stands on now. Every refusal is fault.Unauthorized, but for a parent
-// token that is no longer valid.
+// token that is no longer valid, and for what was delegated to the user and no longer holds (fault.Forbidden).
 func (m *Manager) authorize(ctx context.Context, l login, s Scope) (authority, error) {
 	var a authority
 	if l.parent != nil {
@@ -160,6 +166,8 @@ func (m *Manager) authorize(ctx context.Context, l login, s Scope) (authority, e
 		return a, m.scopeToProject(ctx, &a, s.Ref)
 	case ScopeDomain:
 		return a, m.scopeToDomain(ctx, &a, s.Ref)
+	case ScopeTrust:
+		return a, m.scopeToTrust(ctx, &a, s.Ref.ID)
 	}
 	return a, nil
 }

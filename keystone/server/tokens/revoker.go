@@ -48,6 +48,11 @@ func (r *Revoker) RevokeRole(ctx context.Context, roleID string, granted []assig
 	return r.end(ctx, Event{RoleID: roleID}, which...)
 }
 
+// RevokeTrust ends the tokens that came by a trust.
+func (r *Revoker) RevokeTrust(ctx context.Context, trustID string) error {
+	return r.end(ctx, Event{TrustID: trustID}, Tokens{TrustID: trustID})
+}
+
 func inScope(s assignment.Scope) Tokens {
 	return Tokens{UserID: s.UserID, ProjectID: s.ProjectID, DomainID: s.DomainID}
 }

@@ -28,25 +28,61 @@ func (s *Store) RenewList(ctx context.Context, seen, next tokens.ListState) (boo
 	return n == 1, err
 }
 
-func (s *Store) RevokeTokens(ctx context.Context, which tokens.Tokens, at, alive time.Time) (n int, err error) {
-	var conditions []string
-	var args []any
-	for _, c := range []struct{ condition, value string }{
-		{"id = ?", which.ID},
-		{"user_id = ?", which.UserID},
-		{"project_id = ?", which.ProjectID},
-		{"domain_id = ?", which.DomainID},
-		{"(user_domain_id = ? OR project_domain_id = ? OR domain_id = ?)", which.InDomain},
-	} {
-		if c.value == "" {
-			continue
+// selection is a condition on the table of tokens.
+type selection struct {
+	clause string
+	args   []any
+}
+
+// selections find the tokens that fit: those of a user or of a domain's users, and in a statement of its own, so that each can
+// use an index, those that stand on them as parties.
+func selections(which tokens.Tokens) (list []selection) {
+	const ofDomain = "(user_domain_id = ? OR project_domain_id = ? OR domain_id = ?)"
+	const party = "id IN (SELECT token_id FROM token_parties WHERE "
+	for _, parties := range []bool{false, true} {
+		user, inDomain := "user_id = ?", ofDomain
+		if parties {
+			if which.UserID == "" && which.InDomain == "" {
+				break
+			}
+			if which.UserID != "" {
+				user = party + "user_id = ?)"
+			} else {
+				inDomain = party + "domain_id = ?)"
+			}
 		}
-		conditions = append(conditions, c.condition)
-		for range strings.Count(c.condition, "?") {
-			args = append(args, c.value)
+		var clauses []string
+		var one selection
+		for _, c := range []struct{ clause, value string }{
+			{"id = ?", which.ID},
+			{user, which.UserID},
+			{"project_id = ?", which.ProjectID},
+			{"domain_id = ?", which.DomainID},
+			{inDomain, which.InDomain},
+			{"trust_id = ?", which.TrustID},
+			{"consumer_id = ?", which.ConsumerID},
+			{"access_token_id = ?", which.AccessTokenID},
+		} {
+			if c.value == "" {
+				continue
+			}
+			clauses = append(clauses, c.clause)
+			for range strings.Count(c.clause, "?") {
+				one.args = append(one.args, c.value)
+			}
 		}
+		if len(clauses) == 0 {
+			return nil
+		}
+		one.clause = strings.Join(clauses, " AND ")
+		list = append(list, one)
 	}
-	if len(conditions) == 0 {
+	return list
+}
+
+func (s *Store) RevokeTokens(ctx context.Context, which tokens.Tokens, at, alive time.Time) (n int, err error) {
+	some := selections(which)
+	if len(some) == 0 {
 		return 0, fmt.Errorf("revoking tokens: which ones was not said")
 	}
 	err = s.Write(ctx, func(ctx context.Context) error {
@@ -59,10 +95,13 @@ func (s *Store) RevokeTokens(ctx context.Context, which tokens.Tokens, at, alive
 			}
 			next = before.Step(at)
 		}
-		var err error
-		if n, err = s.exec(ctx, `UPDATE tokens SET revoked_at = ?, revoked_seq = ? WHERE revoked_at IS NULL AND expires_at > ? AND `+
-			strings.Join(conditions, " AND "), append([]any{micros(at), next.Sequence, micros(alive)}, args...)...); err != nil {
-			return err
+		for _, one := range some {
+			marked, err := s.exec(ctx, `UPDATE tokens SET revoked_at = ?, revoked_seq = ? WHERE revoked_at IS NULL AND expires_at > ? AND `+
+				one.clause, append([]any{micros(at), next.Sequence, micros(alive)}, one.args...)...)
+			if err != nil {
+				return err
+			}
+			n += marked
 		}
 		if n == 0 || t.list == next {
 			return nil
