@@ -48,7 +48,10 @@ type Keystone struct {
 	// [identity]
 	DefaultDomainID string
 
-	Trust Trust
+	Trust          Trust
+	EndpointFilter EndpointFilter
+	// CatalogDriver is "sql", or "endpoint_filter.sql" for catalogs that show the endpoints of a project alone.
+	CatalogDriver string
 
 	values   []Value
 	warnings []Warning
@@ -71,6 +74,12 @@ type Trust struct {
 	AllowRedelegation bool
 	// MaxRedelegationCount is how often a trust can be passed on.
 	MaxRedelegationCount int
+}
+
+// EndpointFilter is the [endpoint_filter] section. It counts where CatalogDriver is "endpoint_filter.sql".
+type EndpointFilter struct {
+	// AllIfNone gives projects that no endpoint is associated with the whole catalog.
+	AllIfNone bool
 }
 
 // Effective lists every option that has an effect with its value, secrets masked, and where it came from.
@@ -224,6 +233,12 @@ func delegationFields() []field[Keystone] {
 			func(k *Keystone) any { return &k.Trust.AllowRedelegation }},
 		{Option{Section: "trust", Name: "max_redelegation_count", Default: "3", Min: 0, Max: 100, Help: "how often a trust can be passed on"},
 			func(k *Keystone) any { return &k.Trust.MaxRedelegationCount }},
+		{Option{Section: "catalog", Name: "driver", Default: "sql", Choices: []string{"sql", "endpoint_filter.sql"}, dotted: catalogDriver,
+			Help: "sql, or endpoint_filter.sql to show each project the endpoints that are associated with it"},
+			func(k *Keystone) any { return &k.CatalogDriver }},
+		{Option{Section: "endpoint_filter", Name: "return_all_endpoints_if_no_filter", Default: "true",
+			Help: "give projects without endpoints of their own the whole catalog, where [catalog] driver shows a project its own"},
+			func(k *Keystone) any { return &k.EndpointFilter.AllIfNone }},
 	}
 }
 
@@ -243,7 +258,7 @@ func driverFields() []field[Keystone] {
 			checkClass("keystone.token.persistence.backends.sql.Token", "keystone.token.backends.sql.Token", "sql")),
 	}
 	for _, class := range []string{
-		"keystone.identity.backends.sql.Identity", "keystone.resource.backends.sql.Resource", "keystone.catalog.backends.sql.Catalog",
+		"keystone.identity.backends.sql.Identity", "keystone.resource.backends.sql.Resource",
 		"keystone.assignment.backends.sql.Assignment", "keystone.assignment.role_backends.sql.Role",
 	} {
 		section := strings.ToLower(class[strings.LastIndexByte(class, '.')+1:])

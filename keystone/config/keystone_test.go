@@ -30,7 +30,7 @@ func TestKeystoneDefaults(t *testing.T) {
 		Database:    Database{Driver: "sqlite", Path: "keystone.db", IdleTimeout: time.Hour},
 		AuthMethods: []string{"password", "token"}, DefaultDomainID: "default",
 		PolicyDefaultRule: "default", PolicyRemoteChecks: "off",
-		Trust: Trust{Enabled: true, MaxRedelegationCount: 3},
+		Trust: Trust{Enabled: true, MaxRedelegationCount: 3}, CatalogDriver: "sql", EndpointFilter: EndpointFilter{AllIfNone: true},
 	}
 	if !reflect.DeepEqual(k, want) {
 		t.Errorf("got\n%+v\nwant\n%+v", k, want)

@@ -18,8 +18,11 @@ import (
 
 	"authproxy/keystone/server/assignment"
 	"authproxy/keystone/server/catalog"
+	"authproxy/keystone/server/credential"
+	"authproxy/keystone/server/endpointfilter"
 	"authproxy/keystone/server/fault"
 	"authproxy/keystone/server/identity"
+	"authproxy/keystone/server/policies"
 	"authproxy/keystone/server/policy"
 	"authproxy/keystone/server/tokens"
 	"authproxy/keystone/server/trust"
@@ -35,11 +38,14 @@ type Policy interface {
 
 // Server is the Identity API over its subsystems.
 type Server struct {
-	Identity   *identity.Manager
-	Assignment *assignment.Manager
-	Catalog    *catalog.Manager
-	Tokens     *tokens.Manager
-	Policy     Policy
+	Identity       *identity.Manager
+	Assignment     *assignment.Manager
+	Catalog        *catalog.Manager
+	Tokens         *tokens.Manager
+	Policy         Policy
+	Credentials    *credential.Manager
+	Policies       *policies.Manager
+	EndpointFilter *endpointfilter.Manager
 	// Trusts is nil where there are none ([trust] enabled).
 	Trusts *trust.Manager
 
@@ -151,6 +157,9 @@ func (s *Server) Handler(l Listener) http.Handler {
 	s.regionRoutes(r)
 	s.serviceRoutes(r)
 	s.endpointRoutes(r)
+	s.credentialRoutes(r)
+	s.policyRoutes(r)
+	s.endpointFilterRoutes(r)
 	s.trustRoutes(r)
 	unknown := s.serve(l, "unknown", func(*call) error { return errNoRoute })
 	r.NotFoundHandler, r.MethodNotAllowedHandler = unknown, unknown

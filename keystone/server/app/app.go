@@ -19,7 +19,10 @@ import (
 	"authproxy/keystone/server"
 	"authproxy/keystone/server/assignment"
 	"authproxy/keystone/server/catalog"
+	"authproxy/keystone/server/credential"
+	"authproxy/keystone/server/endpointfilter"
 	"authproxy/keystone/server/identity"
+	"authproxy/keystone/server/policies"
 	"authproxy/keystone/server/policy"
 	"authproxy/keystone/server/store"
 	"authproxy/keystone/server/store/sql"
@@ -167,6 +170,11 @@ func (s *Settings) Build(db store.Store, o Options) *Parts {
 		"public_bind_host": s.PublicBindHost, "admin_bind_host": s.AdminBindHost,
 		"public_endpoint": s.PublicEndpoint, "admin_endpoint": s.AdminEndpoint,
 	}}
+	endpointFilter := &endpointfilter.Manager{Store: db, Endpoints: services, Projects: assignments}
+	var catalogs tokens.Catalog = services
+	if s.CatalogDriver == "endpoint_filter.sql" {
+		catalogs = &endpointfilter.Filtered{Builder: services, Filter: endpointFilter, AllIfNone: s.EndpointFilter.AllIfNone}
+	}
 	var trusts *trust.Manager
 	var usableTrusts tokens.Trusts
 	if s.Trust.Enabled {
@@ -181,8 +189,12 @@ func (s *Settings) Build(db store.Store, o Options) *Parts {
 		Assignment: assignments,
 		Catalog:    services,
 		Trusts:     trusts,
+
+		Credentials:    &credential.Manager{Store: db, Users: users, Projects: assignments},
+		Policies:       &policies.Manager{Store: db, Catalog: services},
+		EndpointFilter: endpointFilter,
 		Tokens: &tokens.Manager{
-			Store: db, Revoker: revoker, Identity: users, Assignment: assignments, Catalog: services, Trusts: usableTrusts,
+			Store: db, Revoker: revoker, Identity: users, Assignment: assignments, Catalog: catalogs, Trusts: usableTrusts,
 			Form: s.form(), Keys: keys, HashAlgorithm: s.HashAlgorithm, Expiration: s.TokenExpiration,
 			Methods: slices.DeleteFunc(slices.Clone(s.AuthMethods), func(name string) bool { return !slices.Contains(tokens.AllMethods, name) }),
 			MaxText: s.MaxTokenSize, Watch: watch, Now: o.Now, Log: o.Log,

@@ -7,7 +7,10 @@ import (
 
 	"authproxy/keystone/server/assignment"
 	"authproxy/keystone/server/catalog"
+	"authproxy/keystone/server/credential"
+	"authproxy/keystone/server/endpointfilter"
 	"authproxy/keystone/server/identity"
+	"authproxy/keystone/server/policies"
 	"authproxy/keystone/server/tokens"
 	"authproxy/keystone/server/trust"
 )
@@ -25,6 +28,9 @@ type Store interface {
 	catalog.Store
 	tokens.Store
 	trust.Store
+	credential.Store
+	policies.Store
+	endpointfilter.Store
 	// Ping says whether the database answers.
 	Ping(ctx context.Context) error
 	io.Closer

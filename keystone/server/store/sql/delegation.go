@@ -8,6 +8,9 @@ func (s *Store) removeDelegationsOf(ctx context.Context, condition, arg string) 
 	for _, where := range []string{
 		`trusts WHERE trustor_user_id ` + condition,
 		`trusts WHERE trustee_user_id ` + condition,
+		`credentials WHERE user_id ` + condition,
+		`oauth1_request_tokens WHERE user_id ` + condition,
+		`oauth1_access_tokens WHERE user_id ` + condition,
 	} {
 		if _, err := s.exec(ctx, `DELETE FROM `+where, arg); err != nil {
 			return err
