@@ -19,6 +19,7 @@ type Signer struct {
 	Certificate *x509.Certificate
 
 	fingerprint [sha256.Size]byte
+	verifier    *cms.Verifier
 	windows     []window // of each good chain, in no order; never empty
 }
 
@@ -93,7 +94,7 @@ func newBundle(signing []*x509.Certificate, tr trust, p Policy) (*Bundle, error)
 		entry := candidate{issuer: c.RawIssuer}
 		switch {
 		case err == nil:
-			entry.signer = &Signer{Certificate: c, fingerprint: sha256.Sum256(c.Raw), windows: windows}
+			entry.signer = &Signer{Certificate: c, fingerprint: sha256.Sum256(c.Raw), verifier: cms.NewVerifier(c.PublicKey), windows: windows}
 			b.signers = append(b.signers, entry.signer)
 		case errors.Is(err, ErrAlgorithm):
 			b.refused = append(b.refused, sha256.Sum256(c.Raw))
@@ -182,7 +183,7 @@ func (b *Bundle) Verify(sd *cms.SignedData, now time.Time) (*Signer, error) {
 			continue
 		}
 		usable = true
-		if sd.CheckSignature(c.signer.Certificate.PublicKey) != nil {
+		if c.signer.verifier.Check(sd) != nil {
 			continue
 		}
 		if c.signer.ValidAt(now) {

@@ -89,6 +89,11 @@ func (s *Snapshot) Len() int {
 	return s.entries
 }
 
+// Empty says that nothing can be found here, whatever is asked for. It looks at what would be searched, not at a count of it.
+func (s *Snapshot) Empty() bool {
+	return s == nil || !slices.ContainsFunc(s.layers, func(x *index) bool { return x.size() > 0 })
+}
+
 // FetchedAt is when the fetch of the list began; the zero Time where that is not known.
 func (s *Snapshot) FetchedAt() time.Time {
 	if s == nil {

@@ -83,6 +83,22 @@ func TestSnapshotOfNothing(t *testing.T) {
 }
 
 // TestSnapshotLarge fills tables far enough for probes to run into each other and over the end.
+// TestSnapshotEmpty: one entry of any kind is something to look for.
+func TestSnapshotEmpty(t *testing.T) {
+	t.Parallel()
+	var none *revocation.Snapshot
+	if !none.Empty() || !revocation.NewSnapshot(nil, time.Time{}).Empty() {
+		t.Error("a list of nothing is not empty")
+	}
+	for _, e := range []revocation.Entry{
+		{ID: strings.Repeat("5e", 16)}, {ID: strings.Repeat("5e", 64)}, {ID: "other"}, {AuditID: "AUDrevokedrevokedrevog"}, {AuditID: "other"},
+	} {
+		if revocation.NewSnapshot([]revocation.Entry{e}, time.Time{}).Empty() {
+			t.Errorf("a list of %+v is empty", e)
+		}
+	}
+}
+
 func TestSnapshotLarge(t *testing.T) {
 	t.Parallel()
 	for _, n := range []int{1, 2, 3, 4, 5, 100, 20_000} {

@@ -6,7 +6,6 @@ import (
 	"sync"
 	"time"
 
-	lru "github.com/hashicorp/golang-lru/v2"
 	"github.com/hashicorp/golang-lru/v2/simplelru"
 )
 
@@ -67,33 +66,43 @@ func (c *cache) size() (entries, bytes int, evicted uint64) {
 	return c.entries.Len(), c.bytes, c.evicted
 }
 
-// refusals is the negative cache: digests of tokens that were refused for what they are, which no later time or list can
-// mend. It is small and short-lived, and a refusal that other signing certificates could turn over counts only while the
-// signing certificates are the ones that it was made under.
+// refusals is the negative cache: texts of tokens that were refused for what they are, which no later time or list can mend. It is
+// small and short-lived, and a refusal that other signing certificates could turn over counts only while the signing
+// certificates are the ones that it was made under. Like cache it answers for the very bytes alone.
 type refusals struct {
-	lru  *lru.Cache[[32]byte, refusal]
+	seed maphash.Seed
 	life time.Duration
+
+	mu      sync.Mutex
+	entries *simplelru.LRU[uint64, refusal]
+	bytes   int
 }
 
 type refusal struct {
+	text       string
 	err        *Error
 	generation uint64
 	until      time.Time
 }
 
 const (
-	refusalsKept = 4096
+	refusalBytes = 4 << 20 // of text, kept at most
+	refusalFixed = 256     // bytes that a refusal takes besides
 	refusalLife  = time.Minute
 )
 
 func newRefusals() *refusals {
-	c, _ := lru.New[[32]byte, refusal](refusalsKept) // the only error is for a size below one
-	return &refusals{lru: c, life: refusalLife}
+	c := &refusals{seed: maphash.MakeSeed(), life: refusalLife}
+	c.entries, _ = simplelru.NewLRU(math.MaxInt, func(_ uint64, r refusal) { c.bytes -= len(r.text) + refusalFixed })
+	return c
 }
 
-func (c *refusals) get(digest [32]byte, generation uint64, now time.Time) *Error {
-	r, ok := c.lru.Get(digest)
-	if !ok || r.generation != generation || !now.Before(r.until) {
+func (c *refusals) get(text string, generation uint64, now time.Time) *Error {
+	hash := maphash.String(c.seed, text)
+	c.mu.Lock()
+	r, ok := c.entries.Get(hash)
+	c.mu.Unlock()
+	if !ok || r.text != text || r.generation != generation || !now.Before(r.until) {
 		return nil
 	}
 	return r.err
@@ -101,9 +110,19 @@ func (c *refusals) get(digest [32]byte, generation uint64, now time.Time) *Error
 
 // put keeps a refusal if its reason is one that lasts: unknown_signer and signer_expired are never kept, since the next
 // fetch, or the next second, may end them; what concerns availability neither.
-func (c *refusals) put(digest [32]byte, err *Error, generation uint64, now time.Time) {
+func (c *refusals) put(text string, err *Error, generation uint64, now time.Time) {
 	switch err.Reason {
 	case Malformed, TooLarge, BadSignature, WeakAlgorithm, NotAToken, NoProject:
-		c.lru.Add(digest, refusal{err: err, generation: generation, until: now.Add(c.life)})
+	default:
+		return
+	}
+	hash := maphash.String(c.seed, text)
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.entries.Remove(hash)
+	c.entries.Add(hash, refusal{text: text, err: err, generation: generation, until: now.Add(c.life)})
+	c.bytes += len(text) + refusalFixed
+	for c.bytes > refusalBytes {
+		c.entries.RemoveOldest()
 	}
 }

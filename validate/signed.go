@@ -2,8 +2,8 @@ package validate
 
 import (
 	"context"
-	"crypto/sha256"
 	"errors"
+	"sync"
 
 	"authproxy/certs"
 	"authproxy/certs/cms"
@@ -11,8 +11,7 @@ import (
 )
 
 func (v *Validator) findSigned(ctx context.Context, text string, form token.Form) (*Verified, *Error) {
-	digest := sha256.Sum256([]byte(text))
-	if refused := v.refused.get(digest, v.o.Signers.Current().Generation(), v.o.Now()); refused != nil {
+	if refused := v.refused.get(text, v.o.Signers.Current().Generation(), v.o.Now()); refused != nil {
 		v.counters.negative.Add(1)
 		return nil, refused
 	}
@@ -20,11 +19,11 @@ func (v *Validator) findSigned(ctx context.Context, text string, form token.Form
 		verified *Verified
 		refused  *Error
 	}
-	got, _, _ := v.flights.Do(string(digest[:]), func() (any, error) {
+	got, _, _ := v.flights.Do(text, func() (any, error) {
 		// The flight serves others too: the first caller's going away must not end it. A refresh has a time-out of its own.
 		verified, size, refused := v.verify(context.WithoutCancel(ctx), text, form)
 		if refused != nil {
-			v.refused.put(digest, refused, v.o.Signers.Current().Generation(), v.o.Now())
+			v.refused.put(text, refused, v.o.Signers.Current().Generation(), v.o.Now())
 			return outcome{refused: refused}, nil
 		}
 		return outcome{verified: v.keep(verified, size, v.o.Now())}, nil
@@ -59,8 +58,8 @@ func (v *Validator) verify(ctx context.Context, text string, form token.Form) (v
 	if t.Version == 2 && t.Project == nil {
 		return nil, 0, refuse(NoProject, nil)
 	}
-	ids := v.ids(text, form, &message, der, signer)
-	return &Verified{Token: t, Form: form, text: text, signer: signer, ids: ids}, len(message.Content), nil
+	return &Verified{Token: t, Form: form, text: text, signer: signer, known: known{spellings: spellings(text, form, &message, der, signer)}},
+		len(message.Content), nil
 }
 
 // signer finds the pinned certificate whose key made the signature. An unknown signer, and one whose known namesake did not
@@ -92,21 +91,37 @@ func (v *Validator) signer(ctx context.Context, message *cms.SignedData) (*certs
 	}
 }
 
-// ids gives every id under which a revocation list may name the token: by the text presented, by the canonical PKI text, and
-// for ECDSA by the text with the other of the two signatures that verify.
-func (v *Validator) ids(text string, form token.Form, message *cms.SignedData, der []byte, signer *certs.Signer) []string {
-	spellings := []string{text}
+// known is what a revocation list may know a signed token by. The hashes are made when a list first has something to look for.
+type known struct {
+	once      sync.Once
+	spellings []string // until the hashes are made
+	ids       []string
+}
+
+// spellings gives every text whose id may stand in a revocation list for the token: the text presented, the canonical PKI text,
+// and for ECDSA the text with the other of the two signatures that verify.
+func spellings(text string, form token.Form, message *cms.SignedData, der []byte, signer *certs.Signer) []string {
+	texts := []string{text}
 	if form != token.PKI { // PKI text that decodes is the canonical one
-		spellings = append(spellings, token.EncodePKI(der))
+		texts = append(texts, token.EncodePKI(der))
 	}
 	if other, ok := message.OtherSpelling(signer.Certificate.PublicKey); ok {
-		spellings = append(spellings, token.EncodePKI(other.Append(nil)))
+		texts = append(texts, token.EncodePKI(other.Append(nil)))
 	}
-	ids := make([]string, 0, len(spellings)*len(v.o.HashAlgorithms))
-	for _, spelling := range spellings {
-		ids = append(ids, v.hashes(spelling)...)
-	}
-	return ids
+	return texts
+}
+
+// ids gives every id under which a revocation list may name the token.
+func (v *Validator) ids(verified *Verified) []string {
+	k := &verified.known
+	k.once.Do(func() {
+		ids := make([]string, 0, len(k.spellings)*len(v.o.HashAlgorithms))
+		for _, spelling := range k.spellings {
+			ids = append(ids, v.hashes(spelling)...)
+		}
+		k.ids, k.spellings = ids, nil
+	})
+	return k.ids
 }
 
 // hashes gives the id of a text by each of hash_algorithms.

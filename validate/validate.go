@@ -121,7 +121,7 @@ type Verified struct {
 
 	// For tokens with a signature.
 	signer  *certs.Signer
-	ids     []string // every id that a list may know it by
+	known   known
 	stock   stock
 	vouched atomic.Int64 // Unix nanoseconds until which the Identity service's word for it is good; 0: none
 

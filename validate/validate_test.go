@@ -683,11 +683,30 @@ func TestGarbageStorm(t *testing.T) {
 	if n := source.fetches.Load(); n != 2 {
 		t.Errorf("%d fetches: want the first and one more", n)
 	}
-	if n := v.refused.lru.Len(); n > refusalsKept {
-		t.Errorf("%d refusals kept", n)
-	}
 	if s := v.Stats(); s.Entries != 0 {
 		t.Errorf("garbage in the cache: %+v", s)
+	}
+}
+
+// TestRefusalsAreBounded: whatever is refused, what is kept of it has its bound, in bytes.
+func TestRefusalsAreBounded(t *testing.T) {
+	t.Parallel()
+	c, now := newRefusals(), time.Now()
+	refused := refuse(BadSignature, nil)
+	for i := range 3 * refusalBytes / 1024 {
+		text := fmt.Sprint(i) + strings.Repeat("x", 1000)
+		c.put(text, refused, 1, now)
+		c.put(text, refused, 2, now)
+		if c.get(text, 2, now) != refused || c.get(text, 1, now) != nil || c.get(text+"y", 2, now) != nil || c.get(text, 2, now.Add(refusalLife)) != nil {
+			t.Fatalf("refusal %d", i)
+		}
+	}
+	kept := 0
+	for _, r := range c.entries.Values() {
+		kept += len(r.text) + refusalFixed
+	}
+	if kept != c.bytes || kept > refusalBytes || kept < refusalBytes/2 {
+		t.Errorf("refusals hold %d bytes, %d are counted, %d are the bound", kept, c.bytes, refusalBytes)
 	}
 }
 

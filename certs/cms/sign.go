@@ -62,37 +62,6 @@ func Sign(content []byte, cert *x509.Certificate, key crypto.Signer, h crypto.Ha
 	return sd.Append(make([]byte, 0, len(content)+len(sd.Issuer)+len(sd.Signature)+160)), nil
 }
 
-// CheckSignature says whether pub made the signature: nil, or an error that wraps ErrSignature. It checks nothing about the
-// certificate that pub comes from.
-func (sd *SignedData) CheckSignature(pub crypto.PublicKey) error {
-	var scratch [64]byte
-	digest := sd.Hash.New()
-	digest.Write(sd.Content)
-	sum := digest.Sum(scratch[:0])
-	switch pub := pub.(type) {
-	case *rsa.PublicKey:
-		if sd.Algorithm != RSA {
-			return fmt.Errorf("%w: message names %v, the key is RSA", ErrSignature, sd.Algorithm)
-		}
-		if err := rsa.VerifyPKCS1v15(pub, sd.Hash, sum, sd.Signature); err != nil {
-			return fmt.Errorf("%w: %w", ErrSignature, err)
-		}
-		return nil
-	case *ecdsa.PublicKey:
-		if sd.Algorithm != ECDSA {
-			return fmt.Errorf("%w: message names %v, the key is ECDSA", ErrSignature, sd.Algorithm)
-		}
-		if err := checkCurve(pub); err != nil {
-			return fmt.Errorf("%w: %w", ErrSignature, err)
-		}
-		if !ecdsa.VerifyASN1(pub, sum, sd.Signature) {
-			return fmt.Errorf("%w: ECDSA verification error", ErrSignature)
-		}
-		return nil
-	}
-	return fmt.Errorf("%w: a %T key is not supported", ErrSignature, pub)
-}
-
 // OtherSpelling gives the second message that pub verifies over the same content where there is one: for an ECDSA signature
 // (r, s) it is (r, n−s). Anybody can make it from the first, so a revocation list must be asked about both.
 func (sd *SignedData) OtherSpelling(pub crypto.PublicKey) (SignedData, bool) {

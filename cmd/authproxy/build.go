@@ -149,12 +149,25 @@ func newIdentity(c *config.AuthToken, log *slog.Logger) (*client.Client, error) 
 		NoCatalog: !c.IncludeServiceCatalog,
 		Log:       log,
 	}
-	if c.AuthType != "none" {
-		o.Username, o.UserID, o.Password = c.Username, c.UserID, c.Password.Reveal()
-		o.UserDomainID, o.UserDomainName = c.UserDomainID, c.UserDomainName
+	if c.AuthVersion != "auto" {
+		o.Version = c.AuthVersion
+	}
+	switch c.AuthType {
+	case "admin_token":
+		o.StaticToken = c.Token.Reveal()
+	case "application_credential":
+		o.ApplicationCredentialID, o.ApplicationCredentialName = c.ApplicationCredentialID, c.ApplicationCredentialName
+		o.ApplicationCredentialSecret = c.ApplicationCredentialSecret.Reveal()
+	case "password":
+		o.Password = c.Password.Reveal()
 		o.ProjectID, o.ProjectName = c.ProjectID, c.ProjectName
 		o.ProjectDomainID, o.ProjectDomainName = c.ProjectDomainID, c.ProjectDomainName
 		o.DomainID, o.DomainName = c.DomainID, c.DomainName
+		o.SystemScope, o.TrustID = c.SystemScope, c.TrustID
+	}
+	if c.AuthType == "password" || c.AuthType == "application_credential" {
+		o.Username, o.UserID = c.Username, c.UserID
+		o.UserDomainID, o.UserDomainName = c.UserDomainID, c.UserDomainName
 	}
 	return client.New(o)
 }

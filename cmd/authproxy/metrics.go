@@ -99,12 +99,13 @@ var (
 	deadDesc       = describe("shared_cache_servers_dead", "memcached servers that are left alone for now.")
 	filesDesc      = describe("files_stale", "1 if newer files cannot be used and older ones stay in use.", "what")
 	tlsDaysDesc    = describe("listener_certificate_days_left", "Days until the listener's TLS certificate ends; absent without TLS.")
+	brokenDesc     = describe("identity_not_answering", "1 while the Identity service has not been answering, so that most questions about tokens are not put to it.")
 	onlineDesc     = describe("online_validations_total", "Questions to the Identity service about tokens.")
 )
 
 func (c *collector) Describe(ch chan<- *prometheus.Desc) {
 	for _, d := range []*prometheus.Desc{readyDesc, signersDesc, signerDaysDesc, listAgeDesc, listFreshDesc, sequenceDesc,
-		nextUpdateDesc, longPollDesc, answersDesc, keptDesc, jumpsDesc, lookupsDesc, entriesDesc, bytesDesc, evictedDesc, onlineDesc,
+		nextUpdateDesc, longPollDesc, answersDesc, keptDesc, jumpsDesc, lookupsDesc, entriesDesc, bytesDesc, evictedDesc, onlineDesc, brokenDesc,
 		sharedDesc, sharingDesc, deadDesc, filesDesc, tlsDaysDesc} {
 		ch <- d
 	}
@@ -173,6 +174,9 @@ func (c *collector) Collect(ch chan<- prometheus.Metric) {
 	}
 	if p.listener != nil {
 		gauge(tlsDaysDesc, time.Until(p.listener.NotAfter()).Hours()/24)
+	}
+	if p.identity != nil {
+		gauge(brokenDesc, oneIf(p.identity.Broken()))
 	}
 	s := figures(p.validator.Stats())
 	count(lookupsDesc, s.Hits, "hit")

@@ -98,7 +98,7 @@ func serve(ctx context.Context, s *app.Settings, metricsAddress string, log *slo
 		{name: "public", option: "public_port", address: net.JoinHostPort(s.PublicBindHost, strconv.Itoa(s.PublicPort)), handler: parts.Server.Handler(
 			server.Listener{Endpoint: s.PublicEndpoint})},
 		{name: "admin", option: "admin_port", address: net.JoinHostPort(s.AdminBindHost, strconv.Itoa(s.AdminPort)), handler: parts.Server.Handler(
-			server.Listener{Endpoint: s.AdminEndpoint, PublicEndpoint: s.PublicEndpoint})},
+			server.Listener{Admin: true, Endpoint: s.AdminEndpoint, PublicEndpoint: s.PublicEndpoint})},
 	}
 	if metricsAddress != "" {
 		mux := http.NewServeMux()

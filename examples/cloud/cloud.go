@@ -29,6 +29,8 @@ type Cloud struct {
 	Provider string
 	// PollPeriod is revocation_cache_time of the proxy, in whole seconds; 2 s by default.
 	PollPeriod time.Duration
+	// Database is [database] connection; a file in Dir by default.
+	Database string
 	// AuthtokenExtra are further lines of the proxy's [keystone_authtoken].
 	AuthtokenExtra string
 
@@ -36,6 +38,7 @@ type Cloud struct {
 	Keystone, KeystoneAdmin, Upstream, Proxy, ProxyAdmin string
 	AdminPassword, ServicePassword                       string
 
+	conf    string     // keystone.conf, or that of a further node
 	running []*program // in the order of their start
 }
 
@@ -84,22 +87,11 @@ func (c *Cloud) Prepare(ctx context.Context) error {
 	if c.PollPeriod == 0 {
 		c.PollPeriod = 2 * time.Second
 	}
+	if c.Database == "" {
+		c.Database = "sqlite:///" + c.File("keystone.db")
+	}
 	c.AdminPassword, c.ServicePassword = rand.Text(), rand.Text()
-	_, publicPort, _ := net.SplitHostPort(strings.TrimPrefix(c.Keystone, "http://"))
-	_, adminPort, _ := net.SplitHostPort(strings.TrimPrefix(c.KeystoneAdmin, "http://"))
-	if err := c.write("keystone.conf", `[DEFAULT]
-public_port = %[2]s
-admin_port = %[3]s
-[database]
-connection = sqlite:///%[1]s/keystone.db
-[token]
-provider = %[4]s
-[signing]
-certfile = %[1]s/ssl/certs/signing_cert.pem
-keyfile = %[1]s/ssl/private/signing_key.pem
-ca_certs = %[1]s/ssl/certs/ca.pem
-ca_key = %[1]s/ssl/private/cakey.pem
-`, c.Dir, publicPort, adminPort, c.Provider); err != nil {
+	if err := c.configure("keystone.conf"); err != nil {
 		return err
 	}
 	if err := c.write("authproxy.conf", `[keystone_authtoken]
@@ -131,6 +123,36 @@ revocation_cache_time = %d
 	return nil
 }
 
+// Node is one more identity backend on the same database, with the same signing key and addresses of its own. It is to be
+// started and stopped like the first.
+func (c *Cloud) Node() (*Cloud, error) {
+	n := &Cloud{Dir: c.Dir, Bin: c.Bin, Provider: c.Provider, Database: c.Database, AdminPassword: c.AdminPassword, ServicePassword: c.ServicePassword}
+	if err := n.Listen(); err != nil {
+		return nil, err
+	}
+	return n, n.configure("keystone-" + strings.TrimPrefix(n.Keystone, "http://") + ".conf")
+}
+
+// configure writes keystone.conf under a name.
+func (c *Cloud) configure(name string) error {
+	c.conf = name
+	_, publicPort, _ := net.SplitHostPort(strings.TrimPrefix(c.Keystone, "http://"))
+	_, adminPort, _ := net.SplitHostPort(strings.TrimPrefix(c.KeystoneAdmin, "http://"))
+	return c.write(name, `[DEFAULT]
+public_port = %[2]s
+admin_port = %[3]s
+[database]
+connection = %[5]s
+[token]
+provider = %[4]s
+[signing]
+certfile = %[1]s/ssl/certs/signing_cert.pem
+keyfile = %[1]s/ssl/private/signing_key.pem
+ca_certs = %[1]s/ssl/certs/ca.pem
+ca_key = %[1]s/ssl/private/cakey.pem
+`, c.Dir, publicPort, adminPort, c.Provider, c.Database)
+}
+
 // Listen chooses free addresses and sets the URLs. Prepare does so too.
 func (c *Cloud) Listen() error {
 	for _, url := range []*string{&c.Keystone, &c.KeystoneAdmin, &c.Upstream, &c.Proxy, &c.ProxyAdmin} {
@@ -153,7 +175,7 @@ func (c *Cloud) write(name, format string, args ...any) error {
 
 // StartKeystone starts the identity backend, and waits until it answers.
 func (c *Cloud) StartKeystone(ctx context.Context) error {
-	return c.start(ctx, c.Keystone+"/v3", KeystoneAll, "--config-file", c.File("keystone.conf"))
+	return c.start(ctx, c.Keystone+"/v3", KeystoneAll, "--config-file", c.File(c.conf))
 }
 
 // StartEcho starts the service, and waits until it answers.
@@ -173,8 +195,12 @@ func (c *Cloud) StartBareProxy(ctx context.Context, args ...string) error {
 }
 
 func (c *Cloud) start(ctx context.Context, url string, name string, args ...string) error {
-	p := &program{name: name, log: new(buffer), done: make(chan struct{})}
-	p.cmd = exec.Command(filepath.Join(c.Bin, name), args...)
+	return c.Run(ctx, url, name, exec.Command(filepath.Join(c.Bin, name), args...))
+}
+
+// Run starts a program under a name, and waits until it answers a URL with 200.
+func (c *Cloud) Run(ctx context.Context, url, name string, cmd *exec.Cmd) error {
+	p := &program{name: name, cmd: cmd, log: new(buffer), done: make(chan struct{})}
 	p.cmd.Stdout, p.cmd.Stderr = p.log, p.log
 	if err := p.cmd.Start(); err != nil {
 		return err

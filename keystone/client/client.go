@@ -35,15 +35,26 @@ type Options struct {
 	// AuthURL is the service's base URL; a version ("/v3", "/v2.0") and a slash at its end do not matter.
 	AuthURL string
 
-	// The login by password. With neither Username nor UserID there is no login, and only certificates can be fetched.
-	// A Username needs one of its domain's two names.
+	// The login by password, by application credential or by a token of the operator's. With none of them there is no login, and
+	// only certificates can be fetched. A Username needs one of its domain's two names, but for Identity API v2.0.
 	Username, UserID             string
 	Password                     string
 	UserDomainID, UserDomainName string
-	// The scope: a project, a domain, or the user's default. A ProjectName needs one of its domain's two names.
+	// An application credential is named by its id, or by its name and its user. It brings its own scope.
+	ApplicationCredentialID, ApplicationCredentialName string
+	ApplicationCredentialSecret                        string
+	// StaticToken is used as it is and never renewed (admin_token).
+	StaticToken string
+	// The scope: a project, a domain, the system ("all"), a trust, or the user's default. A ProjectName needs one of its domain's
+	// two names.
 	ProjectID, ProjectName             string
 	ProjectDomainID, ProjectDomainName string
 	DomainID, DomainName               string
+	SystemScope, TrustID               string
+
+	// Version is the version of the Identity API for logging in, validating and the revocation list: "v3", "v2.0", or "" for v3
+	// unless the service says that it has v2.0 only.
+	Version string
 
 	// CAFile holds the CAs that may sign the server's certificate (PEM); the system's where it is "".
 	CAFile string
@@ -95,13 +106,17 @@ type Client struct {
 	// confirmed is set once a login went well: from then on a 404 is an answer, and no reason to look for the API elsewhere.
 	confirmed atomic.Bool
 
-	logins singleflight.Group
-	mu     sync.Mutex
-	own    ownToken
+	breaker breaker
+	logins  singleflight.Group
+	mu      sync.Mutex
+	own     ownToken
 }
 
-// endpoints are the URLs of the API's versions, without a slash at the end.
-type endpoints struct{ v3, v2 string }
+// endpoints are the URLs of the API's versions, without a slash at the end. noV3 says that the service told of v2.0 alone.
+type endpoints struct {
+	v3, v2 string
+	noV3   bool
+}
 
 // New checks the options and reads the TLS files. It opens no connection.
 func New(o Options) (*Client, error) {
@@ -162,18 +177,56 @@ func baseURL(text string) (*url.URL, error) {
 	return &url.URL{Scheme: u.Scheme, Host: u.Host, Path: path}, nil
 }
 
+// logsIn says whether there is anything to log in with.
+func (o *Options) logsIn() bool {
+	return o.StaticToken != "" || o.byApplicationCredential() || o.Username != "" || o.UserID != ""
+}
+
+func (o *Options) byApplicationCredential() bool {
+	return o.ApplicationCredentialID != "" || o.ApplicationCredentialName != ""
+}
+
 func (o *Options) checkLogin() error {
+	scopes := 0
+	for _, given := range []bool{o.ProjectID != "" || o.ProjectName != "", o.DomainID != "" || o.DomainName != "", o.SystemScope != "", o.TrustID != ""} {
+		if given {
+			scopes++
+		}
+	}
 	switch {
-	case o.Username == "" && o.UserID == "":
+	case o.Version != "" && o.Version != "v3" && o.Version != "v2.0":
+		return fmt.Errorf("version %q of the Identity API is not known; write v3 or v2.0", o.Version)
+	case o.StaticToken != "" && !sendable(o.StaticToken):
+		return errors.New("the static token holds bytes that no header can carry")
+	case o.StaticToken != "" || !o.logsIn():
+		return nil
+	case scopes > 1:
+		return errors.New("the login has more than one scope: keep one of project, domain, system and trust")
+	case o.byApplicationCredential():
+		switch {
+		case o.ApplicationCredentialSecret == "":
+			return errors.New("the login has an application credential but no secret")
+		case o.ApplicationCredentialID == "" && o.UserID == "" && (o.Username == "" || o.UserDomainID == "" && o.UserDomainName == ""):
+			return errors.New("the login names an application credential without its user: give its id, or the user's id, or the user's name and domain")
+		case scopes > 0:
+			return errors.New("an application credential brings its own scope; take the project's, domain's, system's and trust's options away")
+		case o.Version == "v2.0":
+			return errors.New("version v2.0 of the Identity API knows no application credentials")
+		}
 		return nil
 	case o.Password == "":
 		return errors.New("the login has a user but no password")
+	case o.SystemScope != "" && o.SystemScope != "all":
+		return fmt.Errorf("system_scope %q is not known; it is all", o.SystemScope)
+	case o.Version == "v2.0":
+		if o.DomainID != "" || o.DomainName != "" || o.SystemScope != "" {
+			return errors.New("version v2.0 of the Identity API knows projects as scope only")
+		}
+		return nil
 	case o.UserID == "" && o.UserDomainID == "" && o.UserDomainName == "":
 		return errors.New("the login has a user name without the id or name of its domain")
 	case o.ProjectID == "" && o.ProjectName != "" && o.ProjectDomainID == "" && o.ProjectDomainName == "":
 		return errors.New("the login has a project name without the id or name of its domain")
-	case (o.ProjectID != "" || o.ProjectName != "") && (o.DomainID != "" || o.DomainName != ""):
-		return errors.New("the login has both a project and a domain as its scope")
 	}
 	return nil
 }

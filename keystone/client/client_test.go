@@ -81,6 +81,12 @@ func (id *identity) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		if route = id.login; route == nil {
 			route = issue(fmt.Sprint("own-", id.logins), id.clock.Now(), id.life)
 		}
+	} else if r.Method == http.MethodPost && strings.HasSuffix(r.URL.Path, "/v2.0/tokens") {
+		id.logins++
+		id.bodies = append(id.bodies, string(body))
+		now := id.clock.Now()
+		route = text(fmt.Sprintf(`{"access":{"token":{"id":"own-%d","expires":%q,"issued_at":%q}}}`, id.logins,
+			now.Add(id.life).Format(time.RFC3339), now.Format("2006-01-02T15:04:05.000000")))
 	} else if id.refused[r.Header.Get("X-Auth-Token")] {
 		route = fails(http.StatusUnauthorized)
 	}
@@ -183,7 +189,7 @@ func TestAuthURL(t *testing.T) {
 			t.Errorf("%s: %v", tt.url, err)
 			continue
 		}
-		if got := *c.endpoints.Load(); got != (endpoints{tt.want + "/v3", tt.want + "/v2.0"}) {
+		if got := *c.endpoints.Load(); got != (endpoints{v3: tt.want + "/v3", v2: tt.want + "/v2.0"}) {
 			t.Errorf("%s: got %v", tt.url, got)
 		}
 	}
@@ -209,7 +215,18 @@ func TestNewRefuses(t *testing.T) {
 		{"no password", Options{AuthURL: url, UserID: "1"}, "the login has a user but no password"},
 		{"no domain", Options{AuthURL: url, Username: "u", Password: "p"}, "the login has a user name without the id or name of its domain"},
 		{"no project domain", Options{AuthURL: url, UserID: "1", Password: "p", ProjectName: "x"}, "the login has a project name without the id or name of its domain"},
-		{"two scopes", Options{AuthURL: url, UserID: "1", Password: "p", ProjectID: "x", DomainName: "y"}, "the login has both a project and a domain as its scope"},
+		{"two scopes", Options{AuthURL: url, UserID: "1", Password: "p", ProjectID: "x", DomainName: "y"}, "the login has more than one scope: keep one of project, domain, system and trust"},
+		{"system and trust", Options{AuthURL: url, UserID: "1", Password: "p", SystemScope: "all", TrustID: "t"}, "the login has more than one scope: keep one of project, domain, system and trust"},
+		{"other system", Options{AuthURL: url, UserID: "1", Password: "p", SystemScope: "some"}, `system_scope "some" is not known; it is all`},
+		{"no secret", Options{AuthURL: url, ApplicationCredentialID: "1"}, "the login has an application credential but no secret"},
+		{"whose credential", Options{AuthURL: url, ApplicationCredentialName: "n", ApplicationCredentialSecret: "s", Username: "u"},
+			"the login names an application credential without its user: give its id, or the user's id, or the user's name and domain"},
+		{"credential with a scope", Options{AuthURL: url, ApplicationCredentialID: "1", ApplicationCredentialSecret: "s", ProjectID: "x"},
+			"an application credential brings its own scope; take the project's, domain's, system's and trust's options away"},
+		{"credential by v2.0", Options{AuthURL: url, ApplicationCredentialID: "1", ApplicationCredentialSecret: "s", Version: "v2.0"}, "version v2.0 of the Identity API knows no application credentials"},
+		{"domain by v2.0", Options{AuthURL: url, UserID: "1", Password: "p", DomainID: "d", Version: "v2.0"}, "version v2.0 of the Identity API knows projects as scope only"},
+		{"version", Options{AuthURL: url, Version: "v4"}, `version "v4" of the Identity API is not known; write v3 or v2.0`},
+		{"static token", Options{AuthURL: url, StaticToken: "a b"}, "the static token holds bytes that no header can carry"},
 		{"no CA file", Options{AuthURL: url, CAFile: filepath.Join(dir, "none")}, "cafile: open " + filepath.Join(dir, "none") + ": no such file or directory"},
 		{"no CA in it", Options{AuthURL: url, CAFile: junk}, "cafile: " + junk + " holds no certificate in PEM"},
 		{"key alone", Options{AuthURL: url, KeyFile: junk}, "keyfile has no certificate to go with; set certfile"},

@@ -3,6 +3,7 @@ package client
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"net/http"
 	"net/url"
@@ -60,9 +61,28 @@ func saysNoPKI(status int) bool {
 	return status == http.StatusForbidden || status == http.StatusNotFound || status == http.StatusGone
 }
 
-// Validate asks the service about a token, GET /v3/auth/tokens. body is the JSON of the token ({"token":{…}}). allowExpired
-// also accepts one that expired within the service's allow_expired_window. The error wraps ErrNotFound where the service says
-// that there is no such token: a 404 that has Keystone's error body, since that of a load balancer says nothing about tokens.
+// maxURLToken is the longest token that is put into a URL, where Identity API v2.0 wants it.
+const maxURLToken = 6 << 10
+
+// speaksV2 says whether logins, validations and the revocation list are those of Identity API v2.0.
+func (c *Client) speaksV2() bool {
+	return c.options.Version == "v2.0" || c.options.Version == "" && c.endpoints.Load().noV3
+}
+
+// api is the URL of the version that is spoken.
+func (c *Client) api() string {
+	if c.speaksV2() {
+		return c.endpoints.Load().v2
+	}
+	return c.endpoints.Load().v3
+}
+
+// Validate asks the service about a token, GET /v3/auth/tokens. body is the JSON of the token ({"token":{…}}), in v2.0
+// {"access":{…}}. allowExpired also accepts one that expired within the service's allow_expired_window, which v2.0 knows nothing
+// of. The error wraps ErrNotFound where the service says that there is no such token: a 404 that has Keystone's error body, since
+// that of a load balancer says nothing about tokens.
+//
+// While question after question stays without an answer, most are not asked at all: see breaker.
 func (c *Client) Validate(ctx context.Context, text string, allowExpired bool) (body []byte, err error) {
 	const doing = "validating a token"
 	if !sendable(text) {
@@ -75,11 +95,35 @@ func (c *Client) Validate(ctx context.Context, text string, allowExpired bool) (
 	if allowExpired {
 		query.Set("allow_expired", "1")
 	}
-	target := c.endpoints.Load().v3 + "/auth/tokens"
-	if len(query) > 0 {
-		target += "?" + query.Encode()
+	// Where a login fails nothing is known of the service's health in answering questions, and logins have pauses of their own.
+	if _, err := c.token(ctx, ""); err != nil {
+		return nil, fmt.Errorf("%s: %w", doing, err)
 	}
-	a, err := c.sendOwn(ctx, call{doing: doing, method: http.MethodGet, url: target, subject: text, limit: maxTokenBody, timeout: c.options.Timeout})
+	r := call{doing: doing, method: http.MethodGet, url: c.endpoints.Load().v3 + "/auth/tokens", subject: text, limit: maxTokenBody, timeout: c.options.Timeout}
+	if len(query) > 0 {
+		r.url += "?" + query.Encode()
+	}
+	if c.speaksV2() {
+		if len(text) > maxURLToken {
+			return nil, unavailable(doing, fmt.Errorf("a token of %d bytes does not fit into the URL that Identity API v2.0 takes it in", len(text)))
+		}
+		r.url, r.subject = c.endpoints.Load().v2+"/tokens/"+url.PathEscape(text), ""
+	}
+	ask, err := c.breaker.pass(c.now())
+	if err != nil {
+		return nil, unavailable(doing, err)
+	}
+	a, err := c.sendOwn(ctx, r)
+	switch {
+	case ctx.Err() != nil: // the caller left, which says nothing about the service
+		ask.abandoned()
+	case errors.Is(err, errRefused) || errors.Is(err, errStaticRefused):
+		ask.answered()
+	case err != nil || a.status >= 500 || a.status == http.StatusTooManyRequests:
+		ask.failed(c.now())
+	default:
+		ask.answered()
+	}
 	switch {
 	case err != nil:
 		return nil, err
@@ -155,6 +199,7 @@ func versionPaths(document []byte, base *url.URL, old endpoints) endpoints {
 		return old
 	}
 	found := old
+	var v2, v3 bool
 	for _, v := range body.Versions.Values {
 		for _, link := range v.Links {
 			u, err := url.Parse(link.Href)
@@ -164,11 +209,12 @@ func versionPaths(document []byte, base *url.URL, old endpoints) endpoints {
 			here := (&url.URL{Scheme: base.Scheme, Host: base.Host, Path: strings.TrimRight(u.Path, "/")}).String()
 			switch {
 			case strings.HasPrefix(v.ID, "v3"):
-				found.v3 = here
+				found.v3, v3 = here, true
 			case strings.HasPrefix(v.ID, "v2"):
-				found.v2 = here
+				found.v2, v2 = here, true
 			}
 		}
 	}
+	found.noV3 = v2 && !v3
 	return found
 }

@@ -18,7 +18,7 @@ import (
 // maxWait is the longest wait to ask for; RFC 7240 leaves the bound to those who talk.
 const maxWait = 60 * time.Second
 
-// FetchRevocationList gets the signed revocation list, GET /v3/auth/tokens/OS-PKI/revoked, with the own token. It returns the
+// FetchRevocationList gets the signed revocation list, GET /v3/auth/tokens/OS-PKI/revoked or /v2.0/tokens/revoked, with the own token. It returns the
 // CMS text in PEM, unverified. The error wraps certs.ErrNoPKI at 403, 404 or 410; 403 may also mean that the proxy's user lacks
 // the role that the list needs.
 func (c *Client) FetchRevocationList(ctx context.Context) (signed []byte, err error) {
@@ -34,6 +34,10 @@ func (c *Client) FetchRevocationChanges(ctx context.Context, have revocation.Hav
 	const doing = "fetching the revocation list"
 	r := call{doing: doing, method: http.MethodGet, url: c.endpoints.Load().v3 + "/auth/tokens/OS-PKI/revoked",
 		limit: c.options.MaxListSize, timeout: c.options.ListTimeout, header: http.Header{}}
+	if c.speaksV2() {
+		r.url = c.endpoints.Load().v2 + "/tokens/revoked" // which knows of nothing but the whole list
+		have.Sequence = 0
+	}
 	if have.Sequence > 0 {
 		r.url += "?since=" + strconv.FormatUint(have.Sequence, 10)
 	}

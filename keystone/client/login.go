@@ -20,8 +20,10 @@ const (
 )
 
 var (
-	errNoLogin = errors.New("the proxy has no user to log in as")
+	errNoLogin = errors.New("the proxy has nothing to log in with")
 	errRefused = errors.New("it refuses the proxy's own token, even one of a new login")
+
+	errStaticRefused = errors.New("it refuses the static token (admin_token), which cannot be renewed here")
 )
 
 // ownToken is what the last logins came to. Client.mu guards it.
@@ -51,8 +53,13 @@ func (c *Client) OwnTokenText() string {
 // token is an own token other than stale, one that was answered with 401.
 func (c *Client) token(ctx context.Context, stale string) (string, error) {
 	const doing = "logging in"
-	if c.options.Username == "" && c.options.UserID == "" {
+	switch {
+	case !c.options.logsIn():
 		return "", unavailable(doing, errNoLogin)
+	case c.options.StaticToken != "" && stale == c.options.StaticToken:
+		return "", unavailable(doing, errStaticRefused)
+	case c.options.StaticToken != "":
+		return c.options.StaticToken, nil
 	}
 	for {
 		if text, err, known := c.kept(stale); known {
@@ -130,18 +137,21 @@ func (c *Client) renew(stale string) (string, error) {
 	return "", err
 }
 
-// login is POST /v3/auth/tokens (Identity API v3, "Password authentication"). The catalog is left out: nobody reads it, and it
-// makes a PKI token long.
+// login is POST /v3/auth/tokens (Identity API v3, "Authentication and token management"), or POST /v2.0/tokens. The catalog is
+// left out where it can be: nobody reads it, and it makes a PKI token long.
 func (c *Client) login(ctx context.Context) (ownToken, error) {
 	const doing = "logging in"
-	body, err := json.Marshal(c.options.loginBody())
-	if err != nil {
-		return ownToken{}, unavailable(doing, errors.New("the login cannot be written as JSON"))
-	}
 	var a answer
 	for again := range 2 {
-		a, err = c.send(ctx, call{doing: doing, method: http.MethodPost, url: c.endpoints.Load().v3 + "/auth/tokens?nocatalog", body: body,
-			limit: maxTokenBody, timeout: c.options.Timeout})
+		target, content := c.endpoints.Load().v3+"/auth/tokens?nocatalog", c.options.loginBody()
+		if c.speaksV2() {
+			target, content = c.endpoints.Load().v2+"/tokens", c.options.loginBodyV2()
+		}
+		body, err := json.Marshal(content)
+		if err != nil {
+			return ownToken{}, unavailable(doing, errors.New("the login cannot be written as JSON"))
+		}
+		a, err = c.send(ctx, call{doing: doing, method: http.MethodPost, url: target, body: body, limit: maxTokenBody, timeout: c.options.Timeout})
 		if err != nil {
 			return ownToken{}, err
 		}
@@ -153,9 +163,9 @@ func (c *Client) login(ctx context.Context) (ownToken, error) {
 	switch a.status {
 	case http.StatusCreated, http.StatusOK:
 	case http.StatusUnauthorized:
-		return ownToken{}, unavailable(doing, fmt.Errorf("%w; check the proxy's user, password, domain and project", statusError(a.status)))
+		return ownToken{}, unavailable(doing, fmt.Errorf("%w; check the proxy's %s", statusError(a.status), c.options.means()))
 	case http.StatusNotFound:
-		return ownToken{}, unavailable(doing, fmt.Errorf("%w for %s; check auth_url", statusError(a.status), c.endpoints.Load().v3))
+		return ownToken{}, unavailable(doing, fmt.Errorf("%w for %s; check auth_url", statusError(a.status), c.api()))
 	default:
 		return ownToken{}, answered(doing, a.status)
 	}
@@ -167,29 +177,49 @@ func (c *Client) login(ctx context.Context) (ownToken, error) {
 	return t, nil
 }
 
+// means is what a login that was refused may have wrong.
+func (o *Options) means() string {
+	if o.byApplicationCredential() {
+		return "application credential and its secret"
+	}
+	return "user, password, domain and project"
+}
+
 // readLogin takes the token out of the answer. Its end is reckoned on our own clock from its life, so that a clock that goes
 // wrong there or here does no harm.
 func (c *Client) readLogin(a answer) (ownToken, error) {
-	text := a.header.Get("X-Subject-Token")
-	if !sendable(text) {
-		return ownToken{}, errors.New("the answer has no X-Subject-Token that can be used")
-	}
 	var body struct {
 		Token struct {
 			ExpiresAt string `json:"expires_at"`
 			IssuedAt  string `json:"issued_at"`
 		} `json:"token"`
+		Access struct {
+			Token struct {
+				ID       string `json:"id"`
+				Expires  string `json:"expires"`
+				IssuedAt string `json:"issued_at"`
+			} `json:"token"`
+		} `json:"access"`
 	}
-	if json.Unmarshal(a.body, &body) != nil {
+	malformed := json.Unmarshal(a.body, &body) != nil
+	text, where, until, since := a.header.Get("X-Subject-Token"), "X-Subject-Token", body.Token.ExpiresAt, body.Token.IssuedAt
+	if c.speaksV2() {
+		t := body.Access.Token
+		text, where, until, since = t.ID, "access.token.id", t.Expires, t.IssuedAt
+	}
+	switch {
+	case malformed && (c.speaksV2() || sendable(text)):
 		return ownToken{}, errors.New("the answer is not the JSON of a token")
+	case !sendable(text):
+		return ownToken{}, fmt.Errorf("the answer has no %s that can be used", where)
 	}
-	expires, err := parseTime(body.Token.ExpiresAt)
+	expires, err := parseTime(until)
 	if err != nil {
-		return ownToken{}, errors.New("the answer has no expires_at that can be read")
+		return ownToken{}, errors.New("the answer has no expiry that can be read")
 	}
 	now := c.now()
 	life := expires.Sub(now)
-	if issued, err := parseTime(body.Token.IssuedAt); err == nil {
+	if issued, err := parseTime(since); err == nil {
 		life = expires.Sub(issued)
 	}
 	if life <= 0 {
@@ -209,51 +239,4 @@ func parseTime(text string) (time.Time, error) {
 // sendable says that text may stand in a header as it is: ASCII without blanks and control characters.
 func sendable(text string) bool {
 	return text != "" && !strings.ContainsFunc(text, func(r rune) bool { return r <= ' ' || r > '~' })
-}
-
-type named struct {
-	ID     string `json:"id,omitempty"`
-	Name   string `json:"name,omitempty"`
-	Domain *named `json:"domain,omitempty"`
-	// Password is for a user only.
-	Password string `json:"password,omitempty"`
-}
-
-type loginBody struct {
-	Auth struct {
-		Identity struct {
-			Methods  []string `json:"methods"`
-			Password struct {
-				User named `json:"user"`
-			} `json:"password"`
-		} `json:"identity"`
-		Scope *scope `json:"scope,omitempty"`
-	} `json:"auth"`
-}
-
-type scope struct {
-	Project *named `json:"project,omitempty"`
-	Domain  *named `json:"domain,omitempty"`
-}
-
-// pick is an object's id, or its name with the domain that makes it unique.
-func pick(id, name, domainID, domainName string) *named {
-	switch {
-	case id != "":
-		return &named{ID: id}
-	case name == "":
-		return nil
-	}
-	return &named{Name: name, Domain: pick(domainID, domainName, "", "")}
-}
-
-func (o *Options) loginBody() loginBody {
-	var b loginBody
-	b.Auth.Identity.Methods = []string{"password"}
-	b.Auth.Identity.Password.User = *pick(o.UserID, o.Username, o.UserDomainID, o.UserDomainName)
-	b.Auth.Identity.Password.User.Password = o.Password
-	if s := (scope{pick(o.ProjectID, o.ProjectName, o.ProjectDomainID, o.ProjectDomainName), pick(o.DomainID, o.DomainName, "", "")}); s != (scope{}) {
-		b.Auth.Scope = &s
-	}
-	return b
 }

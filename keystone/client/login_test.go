@@ -28,6 +28,12 @@ func TestLoginBody(t *testing.T) {
 		{"domain scope", Options{UserID: "1", DomainName: "D"}, user + `{"id":"1","password":"x"}}},"scope":{"domain":{"name":"D"}}}}`},
 		{"domain scope by id", Options{UserID: "1", DomainID: "d"}, user + `{"id":"1","password":"x"}}},"scope":{"domain":{"id":"d"}}}}`},
 		{"no scope", Options{UserID: "1"}, user + `{"id":"1","password":"x"}}}}}`},
+		{"system", Options{UserID: "1", SystemScope: "all"}, user + `{"id":"1","password":"x"}}},"scope":{"system":{"all":true}}}}`},
+		{"trust", Options{UserID: "1", TrustID: "t"}, user + `{"id":"1","password":"x"}}},"scope":{"OS-TRUST:trust":{"id":"t"}}}}`},
+		{"application credential", Options{ApplicationCredentialID: "a", ApplicationCredentialSecret: "s"},
+			`{"auth":{"identity":{"methods":["application_credential"],"application_credential":{"id":"a","secret":"s"}}}}`},
+		{"application credential by name", Options{ApplicationCredentialName: "n", ApplicationCredentialSecret: "s", Username: "u", UserDomainID: "d"},
+			`{"auth":{"identity":{"methods":["application_credential"],"application_credential":{"name":"n","user":{"name":"u","domain":{"id":"d"}},"secret":"s"}}}}`},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			id := newIdentity(t)
@@ -122,7 +128,7 @@ func TestLoginAnswers(t *testing.T) {
 		{"no token", answer(201, "", good), "the answer has no X-Subject-Token that can be used"},
 		{"token with a blank", answer(201, "own 1", good), "the answer has no X-Subject-Token that can be used"},
 		{"no JSON", answer(201, "own-1", "<html>"), "the answer is not the JSON of a token"},
-		{"no expiry", answer(201, "own-1", `{"token":{}}`), "the answer has no expires_at that can be read"},
+		{"no expiry", answer(201, "own-1", `{"token":{}}`), "the answer has no expiry that can be read"},
 		{"expired", answer(201, "own-1", `{"token":{"expires_at":"2030-01-02T03:04:05Z"}}`), "it issued a token that has already expired; compare the clocks"},
 		{"long", answer(201, "own-1", strings.Repeat(" ", maxTokenBody+1)), "the answer is longer than 1048576 bytes"},
 	} {

@@ -16,7 +16,7 @@ const envPrefix = "AUTHPROXY_"
 type AuthToken struct {
 	// The Identity service, and how to log in there. AuthURL is "" where the proxy runs without one.
 	AuthURL     string
-	AuthType    string // "password" or "none"
+	AuthType    string // "password", "application_credential", "admin_token" or "none"
 	AuthVersion string // "auto", "v3" or "v2.0"
 	AuthSection string
 
@@ -29,6 +29,11 @@ type AuthToken struct {
 	DomainID, DomainName           string
 	DefaultDomainID                string
 	DefaultDomainName              string
+	SystemScope, TrustID           string
+	ApplicationCredentialID        string
+	ApplicationCredentialName      string
+	ApplicationCredentialSecret    Secret
+	Token                          Secret // of auth_type admin_token
 	CAFile, CertFile, KeyFile      string
 	Insecure                       bool
 	HTTPConnectTimeout             time.Duration
@@ -140,13 +145,13 @@ func identityFields() []field[AuthToken] {
 		{Option{Name: "auth_url", Deprecated: []string{"identity_uri"}, plugin: true, rule: checkURL,
 			Help: "URL of the Identity service, with or without /v3 at its end"},
 			func(a *AuthToken) any { return &a.AuthURL }},
-		{Option{Name: "auth_type", Aliases: []string{"auth_plugin"}, Default: "password", Choices: []string{"password", "none"}, dotted: authType, plugin: true,
-			Help: "how the proxy logs in: password (or v3password), none"},
+		{Option{Name: "auth_type", Aliases: []string{"auth_plugin"}, Default: "password", Choices: authTypes, dotted: authType, plugin: true,
+			Help: "how the proxy logs in: password (also written v3password), v2password, application_credential (v3applicationcredential), admin_token, none"},
 			func(a *AuthToken) any { return &a.AuthType }},
 		{Option{Name: "auth_section", Help: "section that holds auth_type and the options of the login instead of this one"},
 			func(a *AuthToken) any { return &a.AuthSection }},
 		{Option{Name: "auth_version", Default: "auto", Choices: []string{"auto", "v3", "v2.0"}, dotted: authVersion,
-			Help: "version of the Identity API: auto, v3, v2.0"},
+			Help: "version of the Identity API to log in, validate and fetch the revocation list with: auto (v3 where there is one), v3, v2.0"},
 			func(a *AuthToken) any { return &a.AuthVersion }},
 		{Option{Name: "username", Aliases: []string{"user_name"}, Deprecated: []string{"admin_user"}, plugin: true,
 			Help: "name of the proxy's user; needs user_domain_id or user_domain_name"},
@@ -176,6 +181,18 @@ func identityFields() []field[AuthToken] {
 			func(a *AuthToken) any { return &a.DefaultDomainID }},
 		{Option{Name: "default_domain_name", plugin: true, Help: "name of the domain of user and project where their own options do not say"},
 			func(a *AuthToken) any { return &a.DefaultDomainName }},
+		{Option{Name: "system_scope", plugin: true, rule: checkSystemScope, Help: "all: log in to the system, instead of a project"},
+			func(a *AuthToken) any { return &a.SystemScope }},
+		{Option{Name: "trust_id", plugin: true, Help: "id of the trust to log in by, instead of a project"},
+			func(a *AuthToken) any { return &a.TrustID }},
+		{Option{Name: "application_credential_id", plugin: true, Help: "id of the proxy's application credential"},
+			func(a *AuthToken) any { return &a.ApplicationCredentialID }},
+		{Option{Name: "application_credential_name", plugin: true, Help: "its name instead; needs its user's id, or name and domain"},
+			func(a *AuthToken) any { return &a.ApplicationCredentialName }},
+		{Option{Name: "application_credential_secret", plugin: true, Secret: true, Help: "its secret"},
+			func(a *AuthToken) any { return &a.ApplicationCredentialSecret }},
+		{Option{Name: "token", Deprecated: []string{"admin_token"}, plugin: true, Secret: true, Help: "the token itself that the proxy uses, for auth_type = admin_token"},
+			func(a *AuthToken) any { return &a.Token }},
 		{Option{Name: "cafile", Help: "PEM file of the CAs that may sign the Identity service's TLS certificate, instead of the system's"},
 			func(a *AuthToken) any { return &a.CAFile }},
 		{Option{Name: "certfile", Help: "PEM file of the TLS client certificate"},
@@ -291,13 +308,12 @@ func idleFields() []field[AuthToken] {
 	add("the ciphers of TLS are chosen by the proxy", "memcache_tls_allowed_ciphers")
 	add("the proxy cannot log in to memcached; close it by TLS or by the network", "memcache_sasl_enabled", "memcache_username", "memcache_password")
 	add("it names an object inside a Python service", "cache", "log_name", "oslo_config_project", "oslo_config_file", "oslo_config_config")
-	add("the proxy logs in by password only", "admin_token", "token", "endpoint", "trust_id", "system_scope", "passcode",
-		"application_credential_id", "application_credential_name", "application_credential_secret")
-	add("write auth_url", "auth_host", "auth_port", "auth_protocol", "auth_admin_prefix")
+	add("the proxy has nobody to ask for one", "passcode")
+	add("write auth_url", "endpoint", "auth_host", "auth_port", "auth_protocol", "auth_admin_prefix")
 	return fields
 }
 
-var idleSecrets = []string{"memcache_password", "admin_token", "token", "passcode", "application_credential_secret"}
+var idleSecrets = []string{"memcache_password", "passcode"}
 
 // hashNames are the hashes that may name a token; Keystone's default is the first.
 var hashNames = []string{"md5", "sha1", "sha224", "sha256", "sha384", "sha512"}

@@ -11,10 +11,16 @@ import (
 	"strings"
 )
 
+// authTypes are the values of auth_type. v2password is password with auth_version = v2.0.
+var authTypes = []string{"password", "v2password", "application_credential", "admin_token", "none"}
+
 // authType maps the names of keystoneauth's plugins to ours.
 func authType(text string) string {
-	if text == "v3password" {
+	switch text {
+	case "v3password":
 		return "password"
+	case "v3applicationcredential":
+		return "application_credential"
 	}
 	return text
 }
@@ -48,6 +54,13 @@ func checkURL(text string) error {
 		return fmt.Errorf("%q has a ? or # in it, which an endpoint cannot have", clip(text))
 	case strings.ContainsAny(text, "\" \\<>'"):
 		return fmt.Errorf("%q holds a character that URLs do not have", clip(text))
+	}
+	return nil
+}
+
+func checkSystemScope(text string) error {
+	if text != "" && text != "all" {
+		return fmt.Errorf("%q is not known; the one scope that a system has is all", clip(text))
 	}
 	return nil
 }
@@ -191,7 +204,7 @@ func (a *AuthToken) check(l *loader) {
 		l.replace("check_revocations_for_cached", "true", Source{})
 	}
 	if a.AuthVersion == "v2.0" {
-		note("auth_version", "logging in and validating use v3 all the same; only certificates are fetched from v2.0 where v3 has none")
+		note("auth_version", "is v2.0, which tells nothing of domains, cannot wait for revocations and puts the tokens it is asked about into URLs; use v3 where there is one")
 	}
 	if a.Insecure {
 		note("insecure", "is on: whoever sits between the proxy and the Identity service can read the password and forge every answer")
@@ -242,30 +255,73 @@ func (a *AuthToken) checkLogin(l *loader) {
 			l.replace(option+"_id", *id, l.where("username"))
 		}
 	}
+	switch {
+	case a.AuthType == "v2password":
+		a.AuthType, a.AuthVersion = "password", "v2.0"
+		l.replace("auth_version", "v2.0", l.where("auth_type"))
+	case !l.given("auth_type") && l.given("token") && !l.given("username") && !l.given("user_id"):
+		// As the middleware of that time took an admin_token without admin_user.
+		a.AuthType = "admin_token"
+		l.replace("auth_type", a.AuthType, l.where("token"))
+	}
 	inherit(a.Username != "", &a.UserDomainID, &a.UserDomainName, "user_domain")
 	inherit(a.ProjectName != "", &a.ProjectDomainID, &a.ProjectDomainName, "project_domain")
 
 	if a.AuthURL == "" || a.AuthType == "none" {
 		return
 	}
+	wrong := func(option, text string) { l.fail(l.where(option), "["+section+"] "+option, "%s", text) }
 	const orNone = "; auth_type = none runs without logging in"
+	project, domain := a.ProjectID != "" || a.ProjectName != "", a.DomainID != "" || a.DomainName != ""
+	scopes := 0
+	for _, given := range []bool{project, domain, a.SystemScope != "", a.TrustID != ""} {
+		if given {
+			scopes++
+		}
+	}
+	scope := firstGiven(l, "domain_id", "domain_name", "system_scope", "trust_id", "project_id", "project_name")
+	switch a.AuthType {
+	case "admin_token":
+		if a.Token.Reveal() == "" {
+			missing("token", "is missing: auth_type = admin_token uses it as it is")
+		}
+		return
+	case "application_credential":
+		switch {
+		case a.ApplicationCredentialID == "" && a.ApplicationCredentialName == "":
+			missing("application_credential_id", "is missing: the proxy needs an application credential to log in with"+orNone)
+		case a.ApplicationCredentialID == "" && a.UserID == "" && (a.Username == "" || a.UserDomainID == "" && a.UserDomainName == ""):
+			missing("user_id", "is missing: the name of an application credential is unique only for its user; write its id instead, or the user's")
+		}
+		if a.ApplicationCredentialSecret.Reveal() == "" {
+			missing("application_credential_secret", "is missing: the proxy needs it to log in")
+		}
+		if scopes > 0 {
+			wrong(scope, "an application credential brings its own scope; take this out")
+		}
+		if a.AuthVersion == "v2.0" {
+			wrong("auth_version", "v2.0 knows no application credentials")
+		}
+		return
+	}
+	v2 := a.AuthVersion == "v2.0"
 	switch {
 	case a.UserID == "" && a.Username == "":
 		missing("username", "is missing: the proxy needs a user to log in as"+orNone)
-	case a.UserID == "" && a.UserDomainID == "" && a.UserDomainName == "":
+	case a.UserID == "" && a.UserDomainID == "" && a.UserDomainName == "" && !v2:
 		missing("user_domain_id", "is missing: a user name is unique only inside its domain; often it is user_domain_id = default")
 	}
 	if a.Password.Reveal() == "" {
 		missing("password", "is missing: the proxy needs it to log in"+orNone)
 	}
-	project, domain := a.ProjectID != "" || a.ProjectName != "", a.DomainID != "" || a.DomainName != ""
 	switch {
-	case project && domain:
-		option := firstGiven(l, "domain_id", "domain_name")
-		l.fail(l.where(option), "["+section+"] "+option, "a login has one scope; keep either the project's options or the domain's")
-	case a.ProjectID == "" && a.ProjectName != "" && a.ProjectDomainID == "" && a.ProjectDomainName == "":
+	case scopes > 1:
+		wrong(scope, "a login has one scope; keep one of the project's options, the domain's, system_scope and trust_id")
+	case v2 && (domain || a.SystemScope != ""):
+		wrong(scope, "auth_version = v2.0 knows projects as scope only")
+	case a.ProjectID == "" && a.ProjectName != "" && a.ProjectDomainID == "" && a.ProjectDomainName == "" && !v2:
 		missing("project_domain_id", "is missing: a project name is unique only inside its domain; often it is project_domain_id = default")
-	case !project && !domain:
+	case scopes == 0:
 		l.warn(Source{}, "["+section+"] project_name", "is missing, and no project_id or domain is set either: the login is scoped to the user's default project, if any")
 	}
 }

@@ -248,6 +248,41 @@ func TestOldNames(t *testing.T) {
 	}
 }
 
+// TestWaysToLogIn: each auth_type with what it needs, and the spellings of keystoneauth's plugins.
+func TestWaysToLogIn(t *testing.T) {
+	const url = "[keystone_authtoken]\nauth_url = https://identity.example.com\n"
+	for _, tt := range []struct {
+		text string
+		want func(*AuthToken) bool
+	}{
+		{"auth_type = v3applicationcredential\napplication_credential_id = a\napplication_credential_secret = s\n", func(a *AuthToken) bool {
+			return a.AuthType == "application_credential" && a.ApplicationCredentialID == "a" && a.ApplicationCredentialSecret.Reveal() == "s"
+		}},
+		{"auth_type = application_credential\napplication_credential_name = a\napplication_credential_secret = s\nusername = u\ndefault_domain_id = d\n", func(a *AuthToken) bool {
+			return a.ApplicationCredentialName == "a" && a.Username == "u" && a.UserDomainID == "d"
+		}},
+		{"auth_type = admin_token\ntoken = t\n", func(a *AuthToken) bool { return a.AuthType == "admin_token" && a.Token.Reveal() == "t" }},
+		{"admin_token = t\n", func(a *AuthToken) bool { return a.AuthType == "admin_token" && a.Token.Reveal() == "t" }},
+		{"auth_type = v2password\nusername = u\npassword = p\nproject_name = x\n", func(a *AuthToken) bool {
+			return a.AuthType == "password" && a.AuthVersion == "v2.0" && a.Username == "u" && a.UserDomainID == ""
+		}},
+		{"auth_type = password\nadmin_token = t\nuser_id = u\npassword = p\nsystem_scope = all\n", func(a *AuthToken) bool { return a.AuthType == "password" && a.SystemScope == "all" }},
+		{"user_id = u\npassword = p\ntrust_id = t\n", func(a *AuthToken) bool { return a.TrustID == "t" }},
+	} {
+		a := load(t, url+tt.text)
+		if !tt.want(a) {
+			t.Errorf("%s: got %+v", tt.text, a)
+		}
+		for _, v := range a.Effective() {
+			if strings.Contains(v.Name, "secret") || v.Name == "token" {
+				if v.Text != "" && v.Text != "***" {
+					t.Errorf("%s: %s is shown as %q", tt.text, v.Name, v.Text)
+				}
+			}
+		}
+	}
+}
+
 func TestNewNameWinsInOneFile(t *testing.T) {
 	a := load(t, login+"auth_uri = https://old.example.com\nwww_authenticate_uri = https://new.example.com\n")
 	if a.WWWAuthenticateURI != "https://new.example.com" {
@@ -277,7 +312,7 @@ func TestWarnings(t *testing.T) {
 		{"plain http", strings.Replace(login, "https", "http", 1), ":2: [keystone_authtoken] auth_url: is plain http"},
 		{"check_revocations_for_cached", login + "check_revocations_for_cached = false\n", ":6: [keystone_authtoken] check_revocations_for_cached: has no effect: cached tokens are always checked"},
 		{"cache", login + "cache = swift.cache\n", ":6: [keystone_authtoken] cache: is read but has no effect here: it names an object inside a Python service"},
-		{"v2.0", login + "auth_version = 2.0\n", ":6: [keystone_authtoken] auth_version: logging in and validating use v3"},
+		{"v2.0", login + "auth_version = 2.0\n", ":6: [keystone_authtoken] auth_version: is v2.0, which tells nothing of domains"},
 		{"no scope", strings.Replace(login, "project_id = 9\n", "", 1), "[keystone_authtoken] project_name: is missing"},
 		{"twice", login + "cafile = /a\ncafile = /b\n", ":6: [keystone_authtoken] cafile: has no effect, line 7 says otherwise"},
 		{"no revocation", login + "insecure_skip_revocation = on\n", ":6: [keystone_authtoken] insecure_skip_revocation: is on"},

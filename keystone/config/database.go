@@ -3,6 +3,7 @@ package config
 import (
 	"errors"
 	"fmt"
+	"net"
 	"net/url"
 	"strings"
 	"time"
@@ -18,6 +19,8 @@ type Database struct {
 	URL Secret
 	// IdleTimeout closes connections that nobody used for so long.
 	IdleTimeout time.Duration
+	// MaxPoolSize is how many connections to PostgreSQL are kept open, MaxOverflow how many more there may be.
+	MaxPoolSize, MaxOverflow int
 
 	connection Secret
 }
@@ -90,4 +93,31 @@ func (d Database) String() string {
 		out += "?" + masked
 	}
 	return out
+}
+
+// unverified names a server whose connection may be read by others, or end at another server: "" where sslmode forbids that,
+// and where the server is on this machine.
+func (d Database) unverified() string {
+	u, err := url.Parse(d.URL.Reveal())
+	if d.Driver != "postgresql" || err != nil {
+		return ""
+	}
+	switch u.Query().Get("sslmode") {
+	case "verify-full", "verify-ca":
+		return ""
+	}
+	hosts := u.Query().Get("host")
+	if hosts == "" {
+		hosts = u.Host
+	}
+	for host := range strings.SplitSeq(hosts, ",") {
+		if name, _, err := net.SplitHostPort(host); err == nil {
+			host = name
+		}
+		ip := net.ParseIP(strings.Trim(host, "[]"))
+		if local := host == "" || host == "localhost" || strings.HasPrefix(host, "/") || ip != nil && ip.IsLoopback(); !local {
+			return host
+		}
+	}
+	return ""
 }

@@ -21,9 +21,11 @@ type Keystone struct {
 	MaxParamSize                  int   // bytes of an id or name in a request
 	// MaxTokenSize bounds the token text that is read from a header or a body, in bytes. Kilo's 8192 was a bound for ids;
 	// a PKI token with a full catalog is longer, and the proxy takes 64 KiB.
-	MaxTokenSize    int
-	Debug           bool
-	LogFile, LogDir string
+	MaxTokenSize int
+	// MemberRoleID and MemberRoleName are the role that the API v2.0 gives users on their own tenant.
+	MemberRoleID, MemberRoleName string
+	Debug                        bool
+	LogFile, LogDir              string
 	// PolicyFile and PolicyDirs hold the rules of who may do what; as written, "" and nil where the file does not say.
 	PolicyFile        string
 	PolicyDirs        []string
@@ -150,6 +152,11 @@ func defaultFields() []field[Keystone] {
 			func(k *Keystone) any { return &k.MaxParamSize }},
 		{Option{Section: defaultSection, Name: "max_token_size", Default: "65536", Min: 32, Max: 1 << 20, Help: "longest token in bytes"},
 			func(k *Keystone) any { return &k.MaxTokenSize }},
+		{Option{Section: defaultSection, Name: "member_role_id", Default: "9fe2ff9ee4384b1894a90878d3e92bab",
+			Help: "id of the role that v2.0 gives users on their own tenant"},
+			func(k *Keystone) any { return &k.MemberRoleID }},
+		{Option{Section: defaultSection, Name: "member_role_name", Default: "_member_", Help: "name of that role, where it is yet to be made"},
+			func(k *Keystone) any { return &k.MemberRoleName }},
 		{Option{Section: defaultSection, Name: "debug", Default: "false", Help: "log more, and tell clients why they got a 401"},
 			func(k *Keystone) any { return &k.Debug }},
 		{Option{Section: defaultSection, Name: "log_file", Aliases: []string{"logfile"}, Help: "file to log to instead of standard error"},
@@ -175,6 +182,12 @@ func defaultFields() []field[Keystone] {
 		{Option{Section: "database", Name: "idle_timeout", Default: "3600", Min: 1,
 			Deprecated: []string{"DEFAULT.sql_idle_timeout", "sql.idle_timeout"}, Help: "seconds after which an idle connection is closed"},
 			func(k *Keystone) any { return &k.Database.IdleTimeout }},
+		{Option{Section: "database", Name: "max_pool_size", Default: "10", Min: 1, Max: 10000,
+			Deprecated: []string{"DEFAULT.sql_max_pool_size", "DATABASE.sql_max_pool_size"}, Help: "connections to PostgreSQL that are kept open"},
+			func(k *Keystone) any { return &k.Database.MaxPoolSize }},
+		{Option{Section: "database", Name: "max_overflow", Default: "20", Min: 0, Max: 10000,
+			Deprecated: []string{"DEFAULT.sql_max_overflow", "DATABASE.sqlalchemy_max_overflow"}, Help: "further connections under load"},
+			func(k *Keystone) any { return &k.Database.MaxOverflow }},
 		{Option{Section: "identity", Name: "default_domain_id", Default: "default", Help: "id of the domain that v2.0 shows"},
 			func(k *Keystone) any { return &k.DefaultDomainID }},
 	}

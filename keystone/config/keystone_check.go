@@ -179,6 +179,10 @@ func (k *Keystone) checkDatabase(l *loader) {
 		return
 	}
 	l.replace("connection", k.Database.String(), where)
+	if host := k.Database.unverified(); host != "" {
+		l.warn(where, "[database] connection", "password hashes and token ids go to %s, and others on the way may read or change them; "+
+			"write sslmode=verify-full and sslrootcert=FILE behind a ?", clip(host))
+	}
 }
 
 // keystoneSections are the sections of a Kilo keystone.conf, apart from those that options here name.

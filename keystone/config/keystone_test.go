@@ -22,12 +22,12 @@ func TestKeystoneDefaults(t *testing.T) {
 	k.values, k.Database.connection = nil, Secret{}
 	want := &Keystone{
 		PublicBindHost: "127.0.0.1", AdminBindHost: "127.0.0.1", PublicPort: 5000, AdminPort: 35357,
-		MaxRequestBodySize: 114688, MaxParamSize: 64, MaxTokenSize: 65536,
+		MaxRequestBodySize: 114688, MaxParamSize: 64, MaxTokenSize: 65536, MemberRoleID: "9fe2ff9ee4384b1894a90878d3e92bab", MemberRoleName: "_member_",
 		Provider: "uuid", TokenExpiration: time.Hour, HashAlgorithm: "md5", RevokeByID: true, EnforceTokenBind: "permissive",
 		Signing: Signing{CertFile: "/etc/keystone/ssl/certs/signing_cert.pem", KeyFile: "/etc/keystone/ssl/private/signing_key.pem",
 			CACerts: "/etc/keystone/ssl/certs/ca.pem", CAKey: "/etc/keystone/ssl/private/cakey.pem", KeySize: 2048, ValidDays: 3650,
 			CertSubject: "/C=US/ST=Unset/L=Unset/O=Unset/CN=www.example.com"},
-		Database:    Database{Driver: "sqlite", Path: "keystone.db", IdleTimeout: time.Hour},
+		Database:    Database{Driver: "sqlite", Path: "keystone.db", IdleTimeout: time.Hour, MaxPoolSize: 10, MaxOverflow: 20},
 		AuthMethods: []string{"password", "token"}, DefaultDomainID: "default",
 		PolicyDefaultRule: "default", PolicyRemoteChecks: "off",
 		Trust: Trust{Enabled: true, MaxRedelegationCount: 3}, CatalogDriver: "sql", EndpointFilter: EndpointFilter{AllIfNone: true},
@@ -142,6 +142,34 @@ func TestDatabase(t *testing.T) {
 		}
 		if got := k.Database.String(); got != want {
 			t.Errorf("%s prints as %s", connection, got)
+		}
+	}
+}
+
+// TestDatabaseOverNetwork: a connection to another machine that is not checked draws a warning.
+func TestDatabaseOverNetwork(t *testing.T) {
+	for connection, warns := range map[string]bool{
+		"postgresql://u:p@db.example.com/n":                                 true,
+		"postgresql://u:p@db.example.com:5432/n?sslmode=require":            true,
+		"postgresql://u:p@10.0.0.5/n":                                       true,
+		"postgresql:///n?host=localhost,db.example.com":                     true,
+		"postgresql://u:p@db.example.com/n?sslmode=verify-full":             false,
+		"postgresql://u:p@db.example.com/n?sslrootcert=f&sslmode=verify-ca": false,
+		"postgresql://u:p@127.0.0.1:5433/n":                                 false,
+		"postgresql://u:p@[::1]:5433/n":                                     false,
+		"postgresql://u:p@localhost/n":                                      false,
+		"postgresql:///n":                                                   false,
+		"postgresql:///n?host=/run/postgresql":                              false,
+		"sqlite:///k.db":                                                    false,
+	} {
+		k, err := LoadKeystone(Input{Files: []string{write(t, "[database]\nconnection = "+connection+"\n")}})
+		if err != nil {
+			t.Errorf("%s: %v", connection, err)
+			continue
+		}
+		got := texts(k.Warnings())
+		if (len(got) == 1 && strings.Contains(got[0], "password hashes and token ids go to")) != warns || len(got) > 1 {
+			t.Errorf("%s: warnings %q", connection, got)
 		}
 	}
 }

@@ -3,6 +3,7 @@ package server
 import (
 	"net/http"
 	"net/url"
+	"slices"
 
 	"authproxy/keystone/server/fault"
 	"authproxy/keystone/server/policy"
@@ -42,6 +43,9 @@ func issueToken(c *call) error {
 	}
 	request, err := authRequest(o, c.s.Tokens.Methods)
 	if err != nil {
+		return err
+	}
+	if err := shortIDs(request, c.s.maxParam()); err != nil {
 		return err
 	}
 	request.NoCatalog = flag(c.r.URL.Query(), "nocatalog")
@@ -94,6 +98,9 @@ func ownCatalog(c *call) error {
 	c.reply(http.StatusOK, map[string]any{"catalog": tokens.CatalogJSON(built), "links": map[string]any{"self": c.base() + "/v3/auth/catalog"}})
 	return nil
 }
+
+// offers says whether a method to log in is on offer.
+func (c *call) offers(method string) bool { return slices.Contains(c.s.Tokens.Methods, method) }
 
 // flag is a query parameter that is on when it is there, unless it says 0 or false.
 func flag(query url.Values, name string) bool {

@@ -120,6 +120,29 @@ func scopeSection(auth object) (tokens.Scope, error) {
 	return tokens.Scope{Kind: tokens.ScopeProject, Ref: ref}, err
 }
 
+// shortIDs says which id in a request is longer than ids are. Names are as long as those of objects may be.
+func shortIDs(r tokens.Request, most int) error {
+	check := func(what string, ref tokens.Ref) error {
+		for ; ; what, ref = what+".domain", *ref.Domain {
+			if len(ref.ID) > most {
+				return fault.TooLarge(what+".id", most)
+			}
+			if ref.Domain == nil {
+				return nil
+			}
+		}
+	}
+	if r.Password != nil {
+		if err := check("user", r.Password.User); err != nil {
+			return err
+		}
+	}
+	if r.Scope.Kind == tokens.ScopeDomain {
+		return check("domain", r.Scope.Ref)
+	}
+	return check("project", r.Scope.Ref)
+}
+
 // refIn reads what names a user, project or domain: an id, or a name, which for what domains own needs the domain with it.
 func refIn(o object, what string, owned bool) (tokens.Ref, error) {
 	f := fields{o: o}

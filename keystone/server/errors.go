@@ -63,6 +63,11 @@ func (c *call) fail(err error) {
 		case errors.Is(err, fault.ErrBusy):
 			status, message, level = http.StatusServiceUnavailable, "The server is busy, try again later.", slog.LevelWarn
 			c.w.Header().Set("Retry-After", "1")
+		case errors.Is(err, fault.ErrUnreachable):
+			status, message, level = http.StatusServiceUnavailable, "The server cannot reach its database now, try again later.", slog.LevelError
+			c.w.Header().Set("Retry-After", "1")
+		case errors.Is(err, fault.ErrFull):
+			status, message, level = http.StatusInsufficientStorage, "The server has no space left to store anything.", slog.LevelError
 		case errors.Is(err, context.Canceled): // the client has gone
 			status, message = http.StatusServiceUnavailable, "The request was given up."
 		case errors.Is(err, tokens.ErrNoCertificate) && c.s.certificatesOptional():

@@ -87,7 +87,7 @@ func newCloud(t *testing.T, provider string, lines ...string) *cloud {
 	conf := filepath.Join(c.dir, "keystone.conf")
 	c.write("keystone.conf", strings.Join(append([]string{
 		"[token]", "provider = " + provider,
-		"[database]", "connection = sqlite:///" + filepath.Join(c.dir, "keystone.db"),
+		"[database]", "connection = " + connection(t, c.path("keystone.db")),
 		"[signing]", "certfile = " + c.path("signing_cert.pem"), "keyfile = " + c.path("signing_key.pem"), "ca_certs = " + c.path("ca.pem"),
 	}, lines...), "\n"))
 	var err error
@@ -119,7 +119,7 @@ func newCloud(t *testing.T, provider string, lines ...string) *cloud {
 	}
 	c.public = httptest.NewServer(c.parts.Server.Handler(server.Listener{}))
 	t.Cleanup(c.public.Close)
-	c.admin = httptest.NewServer(c.parts.Server.Handler(server.Listener{PublicEndpoint: c.public.URL + "/"}))
+	c.admin = httptest.NewServer(c.parts.Server.Handler(server.Listener{Admin: true, PublicEndpoint: c.public.URL + "/"}))
 	t.Cleanup(c.admin.Close)
 	if err := bootstrap.Run(context.Background(), c.parts.Server, bootstrap.Options{
 		Password: adminPassword, RegionID: "RegionOne", PublicURL: c.public.URL + "/v3", AdminURL: c.admin.URL + "/v3",
@@ -214,8 +214,9 @@ func (a *answer) want(status int, message ...string) *answer {
 }
 
 // at is the value under a path of names in the body, nil where there is none.
-func (a *answer) at(path ...string) any {
-	var v any = a.body
+func (a *answer) at(path ...string) any { return at(a.body, path...) }
+
+func at(v any, path ...string) any {
 	for _, name := range path {
 		m, _ := v.(map[string]any)
 		v = m[name]

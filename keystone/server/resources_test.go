@@ -30,14 +30,15 @@ func TestUnknownAttributesAreKept(t *testing.T) {
 	}
 }
 
+func expecting(what, where string) string {
+	return "Expecting to find " + what + " in " + where + " - the server could not comply with the request since it is either malformed or otherwise incorrect. The client is assumed to be in error."
+}
+
 func TestWrongRequests(t *testing.T) {
 	c := newCloud(t, "uuid")
 	admin := c.adminToken()
 	userID, projectID, _ := c.newUser("alice", "pw")
 	deep := strings.Repeat(`{"a":`, 40) + "1" + strings.Repeat("}", 40)
-	expecting := func(what, where string) string {
-		return "Expecting to find " + what + " in " + where + " - the server could not comply with the request since it is either malformed or otherwise incorrect. The client is assumed to be in error."
-	}
 	notJSON := expecting("valid JSON", "request body")
 	for _, test := range []struct {
 		method, path string
@@ -78,7 +79,7 @@ func TestWrongRequests(t *testing.T) {
 		{"GET", "/v3//users", nil, 404, "The resource could not be found."},
 		{"GET", "/v3/../v3/users", nil, 404, "The resource could not be found."},
 		{"POST", "/v3/groups", `{}`, 404, "The resource could not be found."},
-		{"GET", "/v2.0", nil, 404, "The resource could not be found."},
+		{"GET", "/v2.0/users", nil, 404, "The resource could not be found."}, // for the admin port
 	} {
 		a := c.do(test.method, test.path, admin, test.body)
 		if a.status != test.status || a.at("error", "message") != test.message {
@@ -138,7 +139,7 @@ func TestLinks(t *testing.T) {
 	}
 	fixed := c.parts.Server.Handler(server.Listener{Endpoint: "https://keystone.example.com:5000/"})
 	c.public.Config.Handler = fixed
-	if got := c.do("GET", "/", "", nil).want(300).text; !strings.Contains(got, `"href":"https://keystone.example.com:5000/v3/"`) || strings.Contains(got, "v2.0") {
+	if got := c.do("GET", "/", "", nil).want(300).text; !strings.Contains(got, `"href":"https://keystone.example.com:5000/v3/"`) || !strings.Contains(got, `"href":"https://keystone.example.com:5000/v2.0/"`) {
 		t.Errorf("versions: %s", got)
 	}
 	if got := c.do("GET", "/v3/users", "", nil).want(401).header.Get("WWW-Authenticate"); got != `Keystone uri="https://keystone.example.com:5000/"` {

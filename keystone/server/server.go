@@ -1,4 +1,4 @@
-// Package server answers the HTTP requests of the Identity API v3.
+// Package server answers the HTTP requests of the Identity API, v3 and v2.0.
 //
 // One file holds one resource; errors become status codes in errors.go and nowhere else. What is allowed to whom is the
 // business of package policy, what is right to store that of the subsystems' packages below this one.
@@ -31,6 +31,9 @@ import (
 // DefaultMaxBody is the largest request body in bytes (max_request_body_size).
 const DefaultMaxBody = 114688
 
+// DefaultMaxParam is the longest id or name of a login by the API v2.0, and id by v3, in bytes (max_param_size).
+const DefaultMaxParam = 64
+
 // Policy has the rule that decides who may do an action.
 type Policy interface {
 	Rule(action string) policy.Rule
@@ -53,6 +56,10 @@ type Server struct {
 	AdminToken string
 	// RevokeByID is false where the revocation list is switched off ([token] revoke_by_id).
 	RevokeByID bool
+	// MemberRole is given by the API v2.0 to users on their own tenant; assignment.DefaultMemberRole where it is zero.
+	MemberRole assignment.MemberRole
+	// MaxParam is the longest id or name in bytes that a login may name; DefaultMaxParam where it is 0.
+	MaxParam int
 	// MaxBody is the largest request body in bytes; DefaultMaxBody where it is 0.
 	MaxBody int64
 	Log     *slog.Logger
@@ -64,6 +71,8 @@ type Server struct {
 
 // Listener is what differs between the public and the admin port.
 type Listener struct {
+	// Admin is set for the admin port, which alone has what administrators do by the API v2.0.
+	Admin bool
 	// Endpoint is the URL to name in links (public_endpoint, admin_endpoint); "" means that of the request.
 	Endpoint string
 	// PublicEndpoint is the URL that a 401 sends clients to; "" means Endpoint.
@@ -161,6 +170,7 @@ func (s *Server) Handler(l Listener) http.Handler {
 	s.policyRoutes(r)
 	s.endpointFilterRoutes(r)
 	s.trustRoutes(r)
+	s.routesV2(r)
 	unknown := s.serve(l, "unknown", func(*call) error { return errNoRoute })
 	r.NotFoundHandler, r.MethodNotAllowedHandler = unknown, unknown
 	return withoutFinalSlash(r.Router)
@@ -193,6 +203,20 @@ func (s *Server) log() *slog.Logger {
 		return slog.New(slog.DiscardHandler)
 	}
 	return s.Log
+}
+
+func (s *Server) maxParam() int {
+	if s.MaxParam == 0 {
+		return DefaultMaxParam
+	}
+	return s.MaxParam
+}
+
+func (s *Server) memberRole() assignment.MemberRole {
+	if s.MemberRole == (assignment.MemberRole{}) {
+		return assignment.DefaultMemberRole
+	}
+	return s.MemberRole
 }
 
 func (s *Server) maxBody() int64 {

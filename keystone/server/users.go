@@ -92,23 +92,32 @@ func changePassword(c *call) error {
 	if !ok {
 		return fault.Missing("user", "request body")
 	}
-	original, err := passwordIn(o, "original_password")
+	original, password, err := passwordChange(o)
 	if err != nil {
 		return err
 	}
-	password, err := passwordIn(o, "password")
-	switch {
-	case err != nil:
-		return err
-	case original == nil:
-		return fault.Missing("original_password", "user")
-	case password == nil:
-		return fault.Missing("password", "user")
-	}
-	if err := c.s.Identity.ChangePassword(c.ctx(), c.param("id"), *original, *password); err != nil {
+	if err := c.s.Identity.ChangePassword(c.ctx(), c.param("id"), original, password); err != nil {
 		return err
 	}
 	return c.done()
+}
+
+// passwordChange is the password that a user had and the one that they want.
+func passwordChange(o object) (original, password string, err error) {
+	before, err := passwordIn(o, "original_password")
+	if err != nil {
+		return "", "", err
+	}
+	after, err := passwordIn(o, "password")
+	switch {
+	case err != nil:
+		return "", "", err
+	case before == nil:
+		return "", "", fault.Missing("original_password", "user")
+	case after == nil:
+		return "", "", fault.Missing("password", "user")
+	}
+	return *before, *after, nil
 }
 
 // passwordIn is a password in a request, nil where there is none. Unlike other members it is never repeated in an error.

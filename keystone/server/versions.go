@@ -4,16 +4,33 @@ import (
 	"net/http"
 )
 
-// versionRoutes tell clients which APIs are here. Only v3 is; Kilo's is version 3.4.
+// versionRoutes tell clients which APIs are here: v2.0, and v3 as of Kilo, which is version 3.4.
 func (s *Server) versionRoutes(r routes) {
 	r.on("GET HEAD", "/", func(c *call) error {
-		c.reply(http.StatusMultipleChoices, map[string]any{"versions": map[string]any{"values": []any{c.version3()}}})
+		c.reply(http.StatusMultipleChoices, map[string]any{"versions": map[string]any{"values": []any{c.version2(), c.version3()}}})
 		return nil
 	})
 	r.on("GET HEAD", "/v3", func(c *call) error {
 		c.reply(http.StatusOK, map[string]any{"version": c.version3()})
 		return nil
 	})
+	r.on("GET HEAD", "/v2.0", func(c *call) error {
+		c.reply(http.StatusOK, map[string]any{"version": c.version2()})
+		return nil
+	})
+}
+
+func (c *call) version2() any {
+	return map[string]any{
+		"id": "v2.0", "status": "stable", "updated": "2014-04-17T00:00:00Z",
+		"links": []any{
+			map[string]any{"rel": "self", "href": c.base() + "/v2.0/"},
+			map[string]any{"rel": "describedby", "type": "text/html", "href": "http://docs.openstack.org/"},
+		},
+		"media-types": []any{map[string]any{
+			"base": "application/json", "type": "application/vnd.openstack.identity-v2.0+json",
+		}},
+	}
 }
 
 func (c *call) version3() any {

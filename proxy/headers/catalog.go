@@ -3,7 +3,9 @@ package headers
 import (
 	"bytes"
 	"encoding/json"
+	"slices"
 	"strings"
+	"unicode/utf16"
 	"unicode/utf8"
 
 	"authproxy/keystone"
@@ -21,22 +23,6 @@ type CatalogReport struct {
 	Skipped int
 }
 
-// A v2Service is an entry of X-Service-Catalog, which services expect in the shape of Identity API v2.0
-// ("serviceCatalog" of an access body) whatever the token's own version.
-type v2Service struct {
-	Type      string        `json:"type"`
-	Name      string        `json:"name,omitempty"`
-	Endpoints []*v2Endpoint `json:"endpoints"`
-}
-
-// A v2Endpoint holds the URLs of one region.
-type v2Endpoint struct {
-	Region      string `json:"region,omitempty"`
-	PublicURL   string `json:"publicURL,omitempty"`
-	InternalURL string `json:"internalURL,omitempty"`
-	AdminURL    string `json:"adminURL,omitempty"`
-}
-
 // catalogOf gives the value of X-Service-Catalog: a JSON list in ASCII on one line, or "" for no header. An empty list
 // is a value; an empty header would be none (Nova and Glance answer it with a 500).
 func catalogOf(t *keystone.Token, limit int) (text string, report CatalogReport) {
@@ -47,15 +33,9 @@ func catalogOf(t *keystone.Token, limit int) (text string, report CatalogReport)
 			return "", CatalogReport{Broken: true}
 		}
 	case t.Catalog != nil:
-		var services []v2Service
-		services, report.Skipped = convert(t.Catalog)
-		var buf bytes.Buffer
-		enc := json.NewEncoder(&buf)
-		enc.SetEscapeHTML(false)
-		if err := enc.Encode(services); err != nil {
-			return "", CatalogReport{Broken: true}
-		}
-		text, _ = oneLine(buf.Bytes())
+		var b []byte
+		b, report.Skipped = appendV2(make([]byte, 0, 256+256*len(t.Catalog)), t.Catalog)
+		text = string(b)
 	default:
 		return "", report
 	}
@@ -67,53 +47,111 @@ func catalogOf(t *keystone.Token, limit int) (text string, report CatalogReport)
 	return text, report
 }
 
-// convert turns a v3 catalog into the v2 shape: endpoints, one for each URL there, are grouped by region here. Of two
-// URLs for one interface and region the later wins.
-func convert(catalog keystone.Catalog) (services []v2Service, skipped int) {
-	services = make([]v2Service, 0, len(catalog))
-	for _, s := range catalog {
+// A region holds the URLs that a v2 endpoint has for it.
+type region struct {
+	name string
+	urls [3]string // in the order of faces
+}
+
+// faces are the interfaces that v2 has a name for.
+var faces = [3]string{"public", "internal", "admin"}
+
+// appendV2 writes a v3 catalog in the shape that services expect whatever the token's own version: "serviceCatalog" of an access
+// body of Identity API v2.0. Endpoints, one for each URL in v3, are grouped by region. Of two URLs for one interface and region
+// the later wins. (encoding/json took longer over it than the JSON of the whole token takes to be read.)
+func appendV2(b []byte, catalog keystone.Catalog) (_ []byte, skipped int) {
+	var few [4]region
+	b = append(b, '[')
+	between := false
+	for i := range catalog {
+		s := &catalog[i]
 		if s.Type == "" {
 			skipped++
 			continue
 		}
-		out := v2Service{Type: s.Type, Name: s.Name, Endpoints: make([]*v2Endpoint, 0, 1)}
-		regions := make(map[string]*v2Endpoint)
-		for _, e := range s.Endpoints {
-			region := e.Region
-			if region == "" {
-				region = e.RegionID // the same text in every Keystone that has both
-			}
-			group, ok := regions[region]
-			if !ok {
-				group = &v2Endpoint{Region: region}
-			}
-			if e.URL == "" || !group.set(e.Interface, e.URL) {
+		regions := few[:0]
+		for j := range s.Endpoints {
+			var ok bool
+			if regions, ok = addEndpoint(regions, &s.Endpoints[j]); !ok {
 				skipped++
-				continue
-			}
-			if !ok {
-				regions[region] = group
-				out.Endpoints = append(out.Endpoints, group)
 			}
 		}
-		services = append(services, out)
+		if between {
+			b = append(b, ',')
+		}
+		between = true
+		b = appendText(append(b, `{"type":`...), s.Type)
+		if s.Name != "" {
+			b = appendText(append(b, `,"name":`...), s.Name)
+		}
+		b = append(b, `,"endpoints":[`...)
+		for k := range regions {
+			if k > 0 {
+				b = append(b, ',')
+			}
+			b = appendRegion(b, &regions[k])
+		}
+		b = append(b, ']', '}')
 	}
-	return services, skipped
+	return append(b, ']'), skipped
 }
 
-// set is false for an interface that v2 has no name for.
-func (e *v2Endpoint) set(iface, url string) bool {
-	switch strings.ToLower(iface) {
-	case "public":
-		e.PublicURL = url
-	case "internal":
-		e.InternalURL = url
-	case "admin":
-		e.AdminURL = url
-	default:
-		return false
+// addEndpoint is false for an endpoint without a URL, or with an interface that v2 has no name for.
+func addEndpoint(regions []region, e *keystone.Endpoint) ([]region, bool) {
+	face := slices.IndexFunc(faces[:], func(name string) bool { return strings.EqualFold(name, e.Interface) })
+	if e.URL == "" || face < 0 {
+		return regions, false
 	}
-	return true
+	name := e.Region
+	if name == "" {
+		name = e.RegionID // the same text in every Keystone that has both
+	}
+	at := slices.IndexFunc(regions, func(r region) bool { return r.name == name })
+	if at < 0 {
+		at = len(regions)
+		regions = append(regions, region{name: name})
+	}
+	regions[at].urls[face] = e.URL
+	return regions, true
+}
+
+func appendRegion(b []byte, r *region) []byte {
+	b = append(b, '{')
+	if r.name != "" {
+		b = append(appendText(append(b, `"region":`...), r.name), ',')
+	}
+	for face, url := range r.urls {
+		if url != "" {
+			b = append(append(append(b, '"'), faces[face]...), `URL":`...)
+			b = append(appendText(b, url), ',')
+		}
+	}
+	b[len(b)-1] = '}' // for the last comma: a region has a URL
+	return b
+}
+
+// appendText writes a JSON string in printable ASCII.
+func appendText(b []byte, text string) []byte {
+	b = append(b, '"')
+	from := 0
+	for i := 0; i < len(text); {
+		c := text[i]
+		if ' ' <= c && c <= '~' && c != '"' && c != '\\' {
+			i++
+			continue
+		}
+		b = append(b, text[from:i]...)
+		if c == '"' || c == '\\' {
+			b = append(b, '\\', c)
+			i++
+		} else {
+			char, n := utf8.DecodeRuneInString(text[i:])
+			b = appendRune(b, char)
+			i += n
+		}
+		from = i
+	}
+	return append(append(b, text[from:]...), '"')
 }
 
 // oneLine rewrites a JSON text so that any HTTP parser carries it: no white space between tokens, and characters
@@ -140,16 +178,20 @@ func oneLine(text []byte) (line string, ok bool) {
 		switch {
 		case ' ' <= c && c <= '~':
 			out = append(out, byte(c))
-		case c > 0xFFFF: // a surrogate pair
-			c -= 0x10000
-			out = appendEscape(out, 0xD800+(c>>10))
-			out = appendEscape(out, 0xDC00+(c&0x3FF))
 		default:
-			out = appendEscape(out, c)
+			out = appendRune(out, c)
 		}
 		b = b[n:]
 	}
 	return string(out), true
+}
+
+// appendRune writes a character as \u escapes.
+func appendRune(out []byte, c rune) []byte {
+	if high, low := utf16.EncodeRune(c); c > 0xFFFF {
+		return appendEscape(appendEscape(out, high), low)
+	}
+	return appendEscape(out, c)
 }
 
 func appendEscape(out []byte, c rune) []byte {

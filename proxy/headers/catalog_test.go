@@ -51,8 +51,8 @@ func TestCatalogHeader(t *testing.T) {
 			said: CatalogReport{Skipped: 4},
 		},
 		"v3, not ASCII and control characters": {
-			token: keystone.Token{Catalog: keystone.Catalog{{Type: "x", Name: "é\u007f\n😀\u2028"}}},
-			want:  `[{"type":"x","name":"\u00e9\u007f\n\ud83d\ude00\u2028","endpoints":[]}]`,
+			token: keystone.Token{Catalog: keystone.Catalog{{Type: "x", Name: "é\u007f\n😀\u2028\"\\"}}},
+			want:  `[{"type":"x","name":"\u00e9\u007f\u000a\ud83d\ude00\u2028\"\\","endpoints":[]}]`,
 		},
 		"v2, as it came": {
 			token: keystone.Token{V2Catalog: `[{"endpoints_links": [], "type":"x",` + "\r\n" + ` "name":"é", "endpoints":[{"versionId":"2"}]}]`},
@@ -108,6 +108,12 @@ func checkHeader(t *testing.T, text string) {
 	}
 }
 
+// v2Service is an entry of "serviceCatalog" in an access body of Identity API v2.0.
+type v2Service struct {
+	Type, Name string
+	Endpoints  []struct{ Region, PublicURL, InternalURL, AdminURL string }
+}
+
 func FuzzCatalogV3(f *testing.F) {
 	f.Add("image", "glance", "public", "R1", "http://a", "R2", "Internal")
 	f.Add("x\x00", "é\xff", "ADMIN", "", "\r\n", "\u2028", "public")
@@ -123,14 +129,21 @@ func FuzzCatalogV3(f *testing.F) {
 		if err := json.Unmarshal([]byte(text), &back); err != nil {
 			t.Fatal(err)
 		}
+		valid := func(text string) string { return string([]rune(text)) } // each byte that is no UTF-8 is one U+FFFD
 		urls := 0
 		for _, s := range back {
+			if s.Type != valid(typ) || s.Name != valid(name) {
+				t.Errorf("%q %q became %+v", typ, name, s)
+			}
 			for _, e := range s.Endpoints {
+				if e.Region != valid(region1) && e.Region != valid(region2) {
+					t.Errorf("region %q of %q and %q", e.Region, region1, region2)
+				}
 				for _, u := range []string{e.PublicURL, e.InternalURL, e.AdminURL} {
 					if u == "" {
 						continue
 					}
-					if urls++; u != strings.ToValidUTF8(url, "\ufffd") && !strings.Contains(u, "\ufffd") {
+					if urls++; u != valid(url) {
 						t.Errorf("URL %q became %q", url, u)
 					}
 				}
@@ -175,4 +188,23 @@ func decode(text string, v any) error {
 	d := json.NewDecoder(strings.NewReader(text))
 	d.UseNumber()
 	return d.Decode(v)
+}
+
+// BenchmarkPrepare makes the header block of a token of a cloud with five services of three endpoints each.
+func BenchmarkPrepare(b *testing.B) {
+	token := v3Project()
+	token.Catalog = nil
+	for _, name := range []string{"identity", "compute", "image", "network", "volumev3"} {
+		s := keystone.Service{ID: "800a92c487f8498eab26f225c7d62260", Type: name, Name: name}
+		for _, face := range []string{"public", "internal", "admin"} {
+			s.Endpoints = append(s.Endpoints, keystone.Endpoint{Interface: face, Region: "RegionOne", URL: "http://controller.example.com:8774/v2.1/393ee9bc"})
+		}
+		token.Catalog = append(token.Catalog, s)
+	}
+	b.ReportAllocs()
+	for b.Loop() {
+		if _, err := Prepare(token, Options{}); err != nil {
+			b.Fatal(err)
+		}
+	}
 }

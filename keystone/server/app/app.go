@@ -133,10 +133,11 @@ func (s *Settings) OpenStore(ctx context.Context) (*sql.Store, error) {
 
 // OpenAnyStore opens the database whatever its schema is.
 func (s *Settings) OpenAnyStore(ctx context.Context) (*sql.Store, error) {
-	if s.Database.Driver != "sqlite" {
-		return nil, fmt.Errorf("[database] connection: %s is not supported yet, use sqlite:///PATH", s.Database.Driver)
+	d := s.Database
+	if d.Driver == "postgresql" {
+		return sql.OpenPostgreSQL(ctx, sql.PostgreSQL{URL: d.URL.Reveal(), Pool: d.MaxPoolSize, Overflow: d.MaxOverflow, IdleTimeout: d.IdleTimeout})
 	}
-	return sql.OpenSQLite(ctx, s.Database.Path)
+	return sql.OpenSQLite(ctx, d.Path)
 }
 
 // Parts is the backend put together.
@@ -202,6 +203,8 @@ func (s *Settings) Build(db store.Store, o Options) *Parts {
 		Policy:     rules,
 		AdminToken: s.AdminToken.Reveal(),
 		RevokeByID: s.RevokeByID,
+		MemberRole: assignment.MemberRole{ID: s.MemberRoleID, Name: s.MemberRoleName},
+		MaxParam:   s.MaxParamSize,
 		MaxBody:    s.MaxRequestBodySize,
 		Log:        o.Log,
 		Metrics:    o.Metrics,

@@ -97,6 +97,8 @@ type Store interface {
 	RemoveGrant(ctx context.Context, g Grant) error
 	// GrantedRoles are the roles of a user on a project or domain, ordered by name.
 	GrantedRoles(ctx context.Context, s Scope) ([]Role, error)
+	// UsersOfProject are the ids of the users with a role on a project, in order.
+	UsersOfProject(ctx context.Context, projectID string) ([]string, error)
 	// ScopesOfRole are the scopes in which somebody has the role.
 	ScopesOfRole(ctx context.Context, roleID string) ([]Scope, error)
 	// ProjectsOfUser and DomainsOfUser are those that the user has a role on, ordered by name.

@@ -38,6 +38,7 @@ type Endpoint struct {
 	Interface string // "public", "internal" or "admin"
 	URL       string // may hold $(name)s and %(name)s, see Build
 	Enabled   bool
+	LegacyID  string // of the endpoint of the API v2.0 that it belongs to, "" where there is none; it does not change
 	Extra     map[string]any
 }
 
@@ -64,7 +65,7 @@ type Store interface {
 	RemoveService(ctx context.Context, id string) error
 
 	Endpoint(ctx context.Context, id string) (Endpoint, error)
-	// Endpoints filters on interface, service_id and region_id and orders by service, region and interface.
+	// Endpoints filters on interface, service_id, region_id and legacy_id and orders by service, region and interface.
 	Endpoints(ctx context.Context, where filter.List) ([]Endpoint, error)
 	AddEndpoint(ctx context.Context, e Endpoint) error
 	PutEndpoint(ctx context.Context, e Endpoint) error

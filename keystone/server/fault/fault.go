@@ -11,11 +11,16 @@ import (
 
 // NotFound says that there is no object of this kind with this id (404).
 type NotFound struct {
-	Kind string // "user", "project", "token", …
+	Kind string // "user", "project", "token", …; "" where the id says it all
 	ID   string
 }
 
-func (e NotFound) Error() string { return fmt.Sprintf("Could not find %s: %s", e.Kind, e.ID) }
+func (e NotFound) Error() string {
+	if e.Kind == "" {
+		return "Could not find: " + e.ID
+	}
+	return fmt.Sprintf("Could not find %s: %s", e.Kind, e.ID)
+}
 
 // Conflict says that an object cannot be stored beside those that are there (409).
 type Conflict struct {
@@ -66,6 +71,12 @@ func BadField(name string, value any) Invalid {
 	return Invalid{fmt.Sprintf("Invalid input for field '%s'. The value is '%s'.", name, brief(value))}
 }
 
+// TooLarge is the Invalid for a part of a login that is longer than any can be.
+func TooLarge(attribute string, most int) Invalid {
+	return Invalid{fmt.Sprintf("Request attribute %s must be less than or equal to %d. The server could not comply with the request"+
+		" because the attribute size is invalid (too large). The client is assumed to be in error.", attribute, most)}
+}
+
 // BadDate is the Invalid for a time in a query that cannot be read as one.
 func BadDate(value string) Invalid { return Invalid{"invalid date format " + brief(value)} }
 
@@ -104,6 +115,12 @@ func (e Gone) Error() string { return e.What }
 
 // ErrBusy says that the server cannot take the request now and that the client may try again (503).
 var ErrBusy = errors.New("the server is busy, try again later")
+
+// ErrUnreachable says that the database does not answer, which passes by itself or by what the operator does (503).
+var ErrUnreachable = errors.New("the database cannot be reached")
+
+// ErrFull says that there is no room to store anything (507).
+var ErrFull = errors.New("there is no space left to store anything")
 
 // IsNotFound reports whether err says that an object does not exist.
 func IsNotFound(err error) bool {

@@ -99,7 +99,7 @@ func (m *Manager) Issue(ctx context.Context, r Request) (Issued, error) {
 		if err != nil {
 			return Issued{}, err
 		}
-		issued, err := m.make(ctx, l, before, r.NoCatalog)
+		issued, err := m.make(ctx, l, before, r)
 		if err != nil {
 			return Issued{}, err
 		}
@@ -129,7 +129,7 @@ func (m *Manager) Issue(ctx context.Context, r Request) (Issued, error) {
 }
 
 // make builds and signs a token.
-func (m *Manager) make(ctx context.Context, l login, a authority, noCatalog bool) (Issued, error) {
+func (m *Manager) make(ctx context.Context, l login, a authority, request Request) (Issued, error) {
 	now := m.Now().UTC().Truncate(time.Microsecond)
 	r := Record{
 		Form: m.Form, AuditID: id.Audit(), UserID: a.user.ID, UserDomainID: a.user.DomainID,
@@ -140,6 +140,9 @@ func (m *Manager) make(ctx context.Context, l login, a authority, noCatalog bool
 	if l.parent != nil {
 		r.ExpiresAt, r.ChainID = l.parent.ExpiresAt, l.parent.ChainID
 		audit = append(audit, r.ChainID)
+	}
+	if request.V2 { // it says when it ends in whole seconds
+		r.ExpiresAt = r.ExpiresAt.Truncate(time.Second)
 	}
 	body := Body{Token: bodyToken{
 		Methods:  l.methods,
@@ -161,7 +164,7 @@ func (m *Manager) make(ctx context.Context, l login, a authority, noCatalog bool
 	if a.delegated != nil {
 		a.delegated.mark(&r, &body.Token)
 	}
-	if (a.project != nil || a.domain != nil) && !noCatalog {
+	if (a.project != nil || a.domain != nil) && !request.NoCatalog {
 		catalog, err := m.BuildCatalog(ctx, r.UserID, r.ProjectID)
 		if err != nil {
 			return Issued{}, err
@@ -174,7 +177,13 @@ func (m *Manager) make(ctx context.Context, l login, a authority, noCatalog bool
 	if r.Body, err = body.encode(); err != nil {
 		return Issued{}, err
 	}
-	text, err := m.text(r.Body)
+	signed := r.Body
+	if request.V2 {
+		if signed, err = m.signedV2(&r, a.project); err != nil {
+			return Issued{}, err
+		}
+	}
+	text, err := m.text(signed)
 	if err != nil {
 		return Issued{}, err
 	}

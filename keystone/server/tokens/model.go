@@ -36,7 +36,8 @@ type Record struct {
 	ExpiresAt time.Time
 	// RevokedAt is zero for a token that was not revoked.
 	RevokedAt time.Time
-	// Body is the JSON that the token stands for: {"token": {…}}.
+	// Body is the JSON that the token stands for, as the API v3 has it: {"token": {…}}. What a token of the API v2.0 carries is
+	// made from it.
 	Body []byte
 }
 
@@ -63,7 +64,8 @@ type Party struct {
 
 // Store keeps the records. Its errors are fault.NotFound and fault.Conflict of kind "token".
 type Store interface {
-	// Write runs f in a transaction.
+	// Write runs f in a transaction. Where another one got in the way, it calls f again, from the beginning: so f sets what is
+	// outside of it and never adds to it.
 	Write(ctx context.Context, f func(ctx context.Context) error) error
 	// AfterCommit calls f when the transaction that ctx belongs to is on disk, never where it is rolled back, and at once
 	// where there is none. f must not take long.

@@ -24,6 +24,9 @@ type Request struct {
 	Scope Scope
 	// NoCatalog leaves the catalog out of the token.
 	NoCatalog bool
+	// V2 asks for a token of the API v2.0: a signed one carries a body of that API, and user and project have to be in the
+	// default domain.
+	V2 bool
 }
 
 // Password is the section of method "password".
@@ -32,7 +35,8 @@ type Password struct {
 	Password string
 }
 
-// Ref names a user or project by ID, or by Name and Domain; or a domain by ID or Name.
+// Ref names a user or project by ID, or by Name and Domain; or a domain by ID or Name. A project that is named by both has to
+// fit both.
 type Ref struct {
 	ID     string
 	Name   string
@@ -215,14 +219,18 @@ func (m *Manager) domain(ctx context.Context, ref Ref) (assignment.Domain, error
 }
 
 func (m *Manager) project(ctx context.Context, ref Ref) (assignment.Project, error) {
-	if ref.ID != "" || ref.Domain == nil {
+	if ref.Name == "" || ref.Domain == nil {
 		return m.Assignment.Project(ctx, ref.ID)
 	}
 	d, err := m.domain(ctx, *ref.Domain)
 	if err != nil {
 		return assignment.Project{}, err
 	}
-	return m.Assignment.ProjectByName(ctx, d.ID, ref.Name)
+	p, err := m.Assignment.ProjectByName(ctx, d.ID, ref.Name)
+	if err == nil && ref.ID != "" && ref.ID != p.ID {
+		return assignment.Project{}, fault.NotFound{Kind: "project", ID: ref.ID}
+	}
+	return p, err
 }
 
 // refused is fault.Unauthorized, unless err is something other than an object that is not there.

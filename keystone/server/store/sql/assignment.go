@@ -161,3 +161,8 @@ func (s *Store) ProjectsOfUser(ctx context.Context, userID string) ([]assignment
 func (s *Store) DomainsOfUser(ctx context.Context, userID string) ([]assignment.Domain, error) {
 	return all(ctx, s, scanDomain, domainColumns+` WHERE id IN (SELECT domain_id FROM grants WHERE user_id = ?) ORDER BY name, id`, userID)
 }
+
+func (s *Store) UsersOfProject(ctx context.Context, projectID string) ([]string, error) {
+	return all(ctx, s, func(row scanner) (id string, err error) { return id, row.Scan(&id) },
+		`SELECT DISTINCT user_id FROM grants WHERE project_id = ? ORDER BY user_id`, projectID)
+}

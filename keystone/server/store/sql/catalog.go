@@ -14,7 +14,7 @@ import (
 const (
 	regionColumns   = `SELECT id, description, parent_id, extra FROM regions`
 	serviceColumns  = `SELECT id, type, enabled, extra FROM services`
-	endpointColumns = `SELECT id, service_id, region_id, interface, url, enabled, extra FROM endpoints`
+	endpointColumns = `SELECT id, service_id, region_id, interface, url, enabled, legacy_id, extra FROM endpoints`
 )
 
 func scanRegion(row scanner) (r catalog.Region, err error) {
@@ -30,7 +30,7 @@ func scanService(row scanner) (v catalog.Service, err error) {
 
 func scanEndpoint(row scanner) (e catalog.Endpoint, err error) {
 	var region sql.NullString
-	err = row.Scan(&e.ID, &e.ServiceID, &region, &e.Interface, &e.URL, &e.Enabled, (*attributes)(&e.Extra))
+	err = row.Scan(&e.ID, &e.ServiceID, &region, &e.Interface, &e.URL, &e.Enabled, &e.LegacyID, (*attributes)(&e.Extra))
 	e.RegionID = region.String
 	return e, err
 }
@@ -101,13 +101,14 @@ func (s *Store) Endpoint(ctx context.Context, id string) (catalog.Endpoint, erro
 }
 
 func (s *Store) Endpoints(ctx context.Context, list filter.List) ([]catalog.Endpoint, error) {
-	clause, args := where(list, map[string]string{"interface": "interface", "service_id": "service_id", "region_id": "region_id"})
+	clause, args := where(list, map[string]string{"interface": "interface", "service_id": "service_id", "region_id": "region_id", "legacy_id": "legacy_id"})
 	return all(ctx, s, scanEndpoint, endpointColumns+clause+` ORDER BY service_id, region_id, interface, id`, args...)
 }
 
 func (s *Store) AddEndpoint(ctx context.Context, e catalog.Endpoint) error {
-	err := s.execOne(ctx, "endpoint", e.ID, `INSERT INTO endpoints (id, service_id, region_id, interface, url, enabled, extra)
-		VALUES (?, ?, ?, ?, ?, ?, ?)`, e.ID, e.ServiceID, nullable(e.RegionID), e.Interface, e.URL, number(e.Enabled), encode(e.Extra))
+	err := s.execOne(ctx, "endpoint", e.ID, `INSERT INTO endpoints (id, service_id, region_id, interface, url, enabled, legacy_id, extra)
+		VALUES (?, ?, ?, ?, ?, ?, ?, ?)`,
+		e.ID, e.ServiceID, nullable(e.RegionID), e.Interface, e.URL, number(e.Enabled), e.LegacyID, encode(e.Extra))
 	return s.endpointReference(ctx, err, e)
 }
 

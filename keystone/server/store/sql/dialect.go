@@ -8,6 +8,7 @@ import (
 	"os"
 	"runtime"
 	"strings"
+	"time"
 
 	"modernc.org/sqlite"
 	sqlite3 "modernc.org/sqlite/lib"
@@ -27,6 +28,9 @@ const (
 	full
 	cannotOpen
 	notADatabase
+	conflict    // with a transaction that runs at the same time: to be begun anew
+	unreachable // the connection is lost, or none can be had
+	badText     // the database has no place for this value
 )
 
 // dialect is how one database differs from another.
@@ -35,6 +39,15 @@ type dialect struct {
 	rebind func(statement string) string
 	// problem says what an error means.
 	problem func(err error) problem
+	// isolation is that of writing transactions: what one of them has read holds until it is committed.
+	isolation sql.IsolationLevel
+	// savepoints: a statement that fails spoils its transaction, unless there is a savepoint before it.
+	savepoints bool
+	// timeout is the longest that a transaction or a query may take; 0 for a database that does not hang.
+	timeout time.Duration
+	// migrating is run first in each transaction of a migration, which is READ COMMITTED then, so that it sees what another
+	// program did until it is its turn; "" where writing transactions queue anyway.
+	migrating string
 }
 
 // busyTimeout is how long, in milliseconds, a statement waits for another process (keystone-manage) to finish writing.

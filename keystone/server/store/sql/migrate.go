@@ -2,6 +2,7 @@ package sql
 
 import (
 	"context"
+	"database/sql"
 	"embed"
 	"fmt"
 	"io/fs"
@@ -65,8 +66,17 @@ func (s *Store) Migrate(ctx context.Context) error {
 }
 
 func (s *Store) migrateOne(ctx context.Context) (done bool, err error) {
-	err = s.Write(ctx, func(ctx context.Context) error {
+	level := s.dialect.isolation
+	if s.dialect.migrating != "" {
+		level = sql.LevelReadCommitted
+	}
+	err = s.transact(ctx, level, 0, func(ctx context.Context) error {
 		tx := s.reader(ctx)
+		if s.dialect.migrating != "" {
+			if _, err := tx.ExecContext(ctx, s.dialect.migrating); err != nil {
+				return s.explain(err)
+			}
+		}
 		if _, err := tx.ExecContext(ctx, `CREATE TABLE IF NOT EXISTS schema_version (version INTEGER NOT NULL)`); err != nil {
 			return s.explain(err)
 		}

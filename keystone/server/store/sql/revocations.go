@@ -95,6 +95,7 @@ func (s *Store) RevokeTokens(ctx context.Context, which tokens.Tokens, at, alive
 			}
 			next = before.Step(at)
 		}
+		n = 0 // a transaction may be run again
 		for _, one := range some {
 			marked, err := s.exec(ctx, `UPDATE tokens SET revoked_at = ?, revoked_seq = ? WHERE revoked_at IS NULL AND expires_at > ? AND `+
 				one.clause, append([]any{micros(at), next.Sequence, micros(alive)}, one.args...)...)

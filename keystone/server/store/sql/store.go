@@ -1,9 +1,12 @@
-// Package sql keeps what the identity backend must remember in an SQL database: SQLite, by a driver in pure Go.
+// Package sql keeps what the identity backend must remember in an SQL database: SQLite or PostgreSQL, by drivers in pure Go.
 //
 // SQLite runs in WAL mode with synchronous=FULL: a change that was acknowledged survives a kill of the process and a power
 // failure. One connection writes (its transactions begin IMMEDIATE, so they queue rather than fail half way), several read.
 //
-// The statements are written for PostgreSQL as well: only dialect.go knows the difference.
+// In PostgreSQL several programs write at a time. Their transactions are SERIALIZABLE, which comes to the same: one that another
+// got in the way of is begun anew.
+//
+// The statements are the same for both: only dialect.go and postgresql.go know the difference.
 package sql
 
 import (
@@ -12,8 +15,10 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"math/rand/v2"
 	"strings"
 	"time"
+	"unicode/utf8"
 
 	"authproxy/keystone/server/fault"
 	"authproxy/keystone/server/tokens"
@@ -61,21 +66,61 @@ type transaction struct {
 	// list is the state that this transaction brings the revocation list to; its zero value stands for none.
 	list  tokens.ListState
 	after []func()
+	// spoilt is what ended the transaction, conflict or unreachable, even where whoever asked took the error for something else.
+	spoilt error
 }
+
+// maxAttempts bounds how often a transaction is begun anew because of others, and with it the time, to some three seconds.
+const maxAttempts = 30
 
 // Write runs f in a transaction, which the context that f gets stands for. It is committed when f returns nil and rolled back
 // otherwise. A Write inside a Write is part of the outer one.
+//
+// Where another transaction got in the way, f is called again, from the beginning: so it sets what is outside of it and never
+// adds to it.
 func (s *Store) Write(ctx context.Context, f func(ctx context.Context) error) error {
+	return s.transact(ctx, s.dialect.isolation, s.dialect.timeout, f)
+}
+
+// transact is Write with an isolation level and the longest that it may take (0 for no limit).
+func (s *Store) transact(ctx context.Context, level sql.IsolationLevel, timeout time.Duration, f func(ctx context.Context) error) error {
 	if ctx.Value(txKey{s}) != nil {
 		return f(ctx)
 	}
-	tx, err := s.write.BeginTx(ctx, nil)
+	pause := time.Millisecond
+	for attempt := 1; ; attempt++ {
+		err := s.attempt(ctx, level, timeout, f)
+		if err == nil || s.dialect.problem(err) != conflict {
+			return err
+		}
+		if attempt == maxAttempts {
+			return fmt.Errorf("database %s: other transactions got in the way %d times: %w: %w", s.name, attempt, fault.ErrBusy, err)
+		}
+		select {
+		case <-ctx.Done():
+			return ctx.Err()
+		case <-time.After(rand.N(pause)):
+		}
+		pause = min(2*pause, 200*time.Millisecond)
+	}
+}
+
+// attempt runs f once.
+func (s *Store) attempt(outside context.Context, level sql.IsolationLevel, timeout time.Duration, f func(ctx context.Context) error) (err error) {
+	ctx, cancel := bounded(outside, timeout)
+	defer cancel()
+	defer func() { err = s.timedOut(outside, ctx, err) }()
+	tx, err := s.write.BeginTx(ctx, &sql.TxOptions{Isolation: level})
 	if err != nil {
 		return s.explain(err)
 	}
 	defer tx.Rollback() // does nothing after Commit
 	t := &transaction{Tx: tx}
-	if err := f(context.WithValue(ctx, txKey{s}, t)); err != nil {
+	err = f(context.WithValue(ctx, txKey{s}, t))
+	if t.spoilt != nil {
+		return t.spoilt
+	}
+	if err != nil {
 		return err
 	}
 	if err := tx.Commit(); err != nil {
@@ -85,6 +130,22 @@ func (s *Store) Write(ctx context.Context, f func(ctx context.Context) error) er
 		f()
 	}
 	return nil
+}
+
+// bounded is ctx with a time limit.
+func bounded(ctx context.Context, limit time.Duration) (context.Context, context.CancelFunc) {
+	if limit == 0 {
+		return ctx, func() {}
+	}
+	return context.WithTimeout(ctx, limit)
+}
+
+// timedOut says what it means that the time limit, and not whoever asked, ended something.
+func (s *Store) timedOut(outside, inside context.Context, err error) error {
+	if err != nil && errors.Is(err, context.DeadlineExceeded) && inside.Err() != nil && outside.Err() == nil {
+		return fmt.Errorf("database %s did not answer for %s: %w", s.name, s.dialect.timeout, fault.ErrUnreachable)
+	}
+	return err
 }
 
 // AfterCommit calls f when the transaction that ctx belongs to is on disk, and at once where there is none.
@@ -111,12 +172,33 @@ func (s *Store) reader(ctx context.Context) querier {
 }
 
 // exec runs one statement with ? for placeholders, in the transaction of ctx or in one of its own, and returns how many rows
-// it touched.
+// it touched. When it fails, the transaction can go on.
 func (s *Store) exec(ctx context.Context, statement string, args ...any) (n int, err error) {
+	if !storable(args) {
+		return 0, errNotText
+	}
+	inner := s.dialect.savepoints && ctx.Value(txKey{s}) != nil
 	err = s.Write(ctx, func(ctx context.Context) error {
-		result, err := s.reader(ctx).ExecContext(ctx, s.dialect.rebind(statement), args...)
+		t := ctx.Value(txKey{s}).(*transaction)
+		if inner {
+			if _, err := t.ExecContext(ctx, `SAVEPOINT one`); err != nil {
+				return s.failed(t, err)
+			}
+		}
+		result, err := t.ExecContext(ctx, s.dialect.rebind(statement), args...)
 		if err != nil {
-			return s.explain(err)
+			err = s.failed(t, err)
+			if inner && t.spoilt == nil {
+				if _, back := t.ExecContext(ctx, `ROLLBACK TO SAVEPOINT one`); back != nil {
+					return s.failed(t, back)
+				}
+			}
+			return err
+		}
+		if inner {
+			if _, err := t.ExecContext(ctx, `RELEASE SAVEPOINT one`); err != nil {
+				return s.failed(t, err)
+			}
 		}
 		touched, err := result.RowsAffected()
 		n = int(touched)
@@ -124,6 +206,27 @@ func (s *Store) exec(ctx context.Context, statement string, args ...any) (n int,
 	})
 	return n, err
 }
+
+// failed explains an error of a statement, and keeps one that ends the transaction.
+func (s *Store) failed(t *transaction, err error) error {
+	explained := s.explain(err)
+	if p := s.dialect.problem(err); t != nil && t.spoilt == nil && (p == conflict || p == unreachable) {
+		t.spoilt = explained
+	}
+	return explained
+}
+
+// storable says whether every text can be stored: UTF-8 without NUL, as PostgreSQL has it.
+func storable(args []any) bool {
+	for _, a := range args {
+		if text, ok := a.(string); ok && (strings.IndexByte(text, 0) >= 0 || !utf8.ValidString(text)) {
+			return false
+		}
+	}
+	return true
+}
+
+var errNotText = fault.Invalid{Message: "The request holds text that cannot be stored: it is not UTF-8, or has a NUL character in it."}
 
 // execOne is exec for a statement that must touch the object of that kind and id; it is fault.NotFound if there is none, and
 // fault.Conflict if its name or id is taken.
@@ -142,26 +245,40 @@ func (s *Store) execOne(ctx context.Context, kind, id, statement string, args ..
 type scanner interface{ Scan(dest ...any) error }
 
 // all runs a query and reads each row with scan. The result is empty, not nil, where there are no rows.
-func all[T any](ctx context.Context, s *Store, scan func(scanner) (T, error), query string, args ...any) ([]T, error) {
-	rows, err := s.reader(ctx).QueryContext(ctx, s.dialect.rebind(query), args...)
+func all[T any](ctx context.Context, s *Store, scan func(scanner) (T, error), query string, args ...any) (list []T, err error) {
+	if !storable(args) {
+		return nil, errNotText
+	}
+	t, _ := ctx.Value(txKey{s}).(*transaction)
+	inside, cancel := bounded(ctx, s.dialect.timeout)
+	defer cancel()
+	defer func() { err = s.timedOut(ctx, inside, err) }()
+	rows, err := s.reader(ctx).QueryContext(inside, s.dialect.rebind(query), args...)
 	if err != nil {
-		return nil, s.explain(err)
+		return nil, s.failed(t, err)
 	}
 	defer rows.Close()
-	list := []T{}
+	list = []T{}
 	for rows.Next() {
 		v, err := scan(rows)
 		if err != nil {
-			return nil, s.explain(err)
+			return nil, s.failed(t, err)
 		}
 		list = append(list, v)
 	}
-	return list, s.explain(rows.Err())
+	if err := rows.Err(); err != nil {
+		return nil, s.failed(t, err)
+	}
+	return list, nil
 }
 
 // one runs a query for the object of that kind and id (or name).
 func one[T any](ctx context.Context, s *Store, kind, id string, scan func(scanner) (T, error), query string, args ...any) (T, error) {
-	list, err := all(ctx, s, scan, query, args...)
+	var list []T
+	var err error
+	if storable(args) { // else there can be no such object
+		list, err = all(ctx, s, scan, query, args...)
+	}
 	if err == nil && len(list) == 0 {
 		err = fault.NotFound{Kind: kind, ID: id}
 	}
@@ -188,9 +305,13 @@ func (s *Store) explain(err error) error {
 	case locked:
 		return fmt.Errorf("database %s is locked by another program: %w: %w", s.name, fault.ErrBusy, err)
 	case full:
-		return fmt.Errorf("database %s: no space left on its disk: %w", s.name, err)
+		return fmt.Errorf("database %s: no space left on its disk: %w: %w", s.name, fault.ErrFull, err)
 	case cannotOpen:
 		return fmt.Errorf("database %s cannot be opened (do the directory and the permission to write there exist?): %w", s.name, err)
+	case unreachable:
+		return fmt.Errorf("database %s: %w: %w", s.name, fault.ErrUnreachable, err)
+	case badText:
+		return fmt.Errorf("database %s: %w: %w", s.name, errNotText, err)
 	case notADatabase:
 		return fmt.Errorf("database %s is damaged or not an SQLite file: %w", s.name, err)
 	}

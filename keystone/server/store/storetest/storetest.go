@@ -47,6 +47,9 @@ func Run(t *testing.T, open func(t *testing.T) store.Store) {
 		{"Copies", testCopies},
 		{"WriteIsAtomic", testWriteIsAtomic},
 		{"WriteIsolation", testWriteIsolation},
+		{"WriteGoesOn", testWriteGoesOn},
+		{"WriteSkew", testWriteSkew},
+		{"NotText", testNotText},
 		{"CancelledContext", testCancelledContext},
 		{"ConcurrentWriters", testConcurrentWriters},
 		{"ConcurrentDuplicates", testConcurrentDuplicates},
@@ -273,6 +276,8 @@ func testGrants(t *testing.T, s store.Store) {
 	if got := roleIDs(assignment.Scope{UserID: "u1", ProjectID: "d1"}); got != "" {
 		t.Errorf("roles on a project with a domain's id: %s, want none", got)
 	}
+	want(t, "users", []string{"u1"})(s.UsersOfProject(ctx, "p1"))
+	want(t, "users of nothing", []string{})(s.UsersOfProject(ctx, "d1"))
 	want(t, "scopes", []assignment.Scope{onDomain.Scope(), onProject.Scope(), {UserID: "u2", ProjectID: "p2"}})(s.ScopesOfRole(ctx, "r1"))
 	projects, err := s.ProjectsOfUser(ctx, "u1")
 	must(t, err)
@@ -361,13 +366,14 @@ func testEndpoints(t *testing.T, s store.Store) {
 	ctx := t.Context()
 	must(t, s.AddService(ctx, catalog.Service{ID: "s1", Type: "compute"}))
 	must(t, s.AddRegion(ctx, catalog.Region{ID: "R"}))
-	e := catalog.Endpoint{ID: "e1", ServiceID: "s1", RegionID: "R", Interface: "public", URL: "http://h/$(tenant_id)s", Enabled: true, Extra: map[string]any{"name": "n"}}
+	e := catalog.Endpoint{ID: "e1", ServiceID: "s1", RegionID: "R", Interface: "public", URL: "http://h/$(tenant_id)s", Enabled: true, LegacyID: "l1", Extra: map[string]any{"name": "n"}}
 	must(t, s.AddEndpoint(ctx, e))
 	want(t, "get", e)(s.Endpoint(ctx, "e1"))
 	bare := catalog.Endpoint{ID: "e2", ServiceID: "s1", Interface: "admin", URL: "u", Extra: map[string]any{}}
 	must(t, s.AddEndpoint(ctx, bare))
 	want(t, "without region", bare)(s.Endpoint(ctx, "e2"))
 	want(t, "filtered", []catalog.Endpoint{e})(s.Endpoints(ctx, filter.List{{Attribute: "interface", Value: "public"}, {Attribute: "service_id", Value: "s1"}}))
+	want(t, "of the API v2.0", []catalog.Endpoint{e})(s.Endpoints(ctx, filter.List{{Attribute: "legacy_id", Value: "l1"}}))
 	wantError(t, "unknown service", s.AddEndpoint(ctx, catalog.Endpoint{ID: "e3", ServiceID: "no", Interface: "public"}), notFound("service", "no"))
 	wantError(t, "unknown region", s.AddEndpoint(ctx, catalog.Endpoint{ID: "e3", ServiceID: "s1", RegionID: "no"}), notFound("region", "no"))
 	e.RegionID, e.Enabled = "", false

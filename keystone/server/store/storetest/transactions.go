@@ -8,7 +8,9 @@ import (
 	"sync"
 	"testing"
 
+	"authproxy/keystone/server/catalog"
 	"authproxy/keystone/server/fault"
+	"authproxy/keystone/server/filter"
 	"authproxy/keystone/server/store"
 	"authproxy/keystone/server/tokens"
 )
@@ -83,6 +85,92 @@ func testWriteIsolation(t *testing.T, s store.Store) {
 	if _, err := s.User(ctx, "u1"); err != nil {
 		t.Errorf("after the commit: %v", err)
 	}
+}
+
+// testWriteGoesOn: a refused change leaves its transaction as it was, and usable.
+func testWriteGoesOn(t *testing.T, s store.Store) {
+	ctx := t.Context()
+	fixture(t, s)
+	must(t, s.Write(ctx, func(ctx context.Context) error {
+		if err := s.AddUser(ctx, user("u1", "d1", "n")); err != nil {
+			return err
+		}
+		wantError(t, "same name", s.AddUser(ctx, user("u2", "d1", "n")), fault.Conflict{Kind: "user"})
+		wantError(t, "no such domain", s.AddUser(ctx, user("u2", "none", "m")), notFound("domain", "none"))
+		wantError(t, "no such service", s.AddEndpoint(ctx, catalog.Endpoint{ID: "e", ServiceID: "none", Interface: "public"}), notFound("service", "none"))
+		if _, err := s.User(ctx, "u1"); err != nil {
+			t.Errorf("what was written before is gone: %v", err)
+		}
+		return s.AddUser(ctx, user("u3", "d1", "m"))
+	}))
+	for _, id := range []string{"u1", "u3"} {
+		if _, err := s.User(ctx, id); err != nil {
+			t.Error(err)
+		}
+	}
+}
+
+// testWriteSkew: two transactions that each look at what the other changes come to what one after the other would have come to.
+func testWriteSkew(t *testing.T, s store.Store) {
+	ctx := t.Context()
+	fixture(t, s)
+	for i := range 10 {
+		a, b := user(fmt.Sprint("a", i), "d1", fmt.Sprint("a", i)), user(fmt.Sprint("b", i), "d1", fmt.Sprint("b", i))
+		must(t, s.AddUser(ctx, a))
+		must(t, s.AddUser(ctx, b))
+		// Each is disabled only while the other is enabled: one must stay enabled.
+		parallel(2, func(n int) {
+			mine, other := a, b
+			if n == 1 {
+				mine, other = b, a
+			}
+			if err := s.Write(ctx, func(ctx context.Context) error {
+				u, err := s.User(ctx, other.ID)
+				if err != nil || !u.Enabled {
+					return err
+				}
+				mine.Enabled = false
+				return s.PutUser(ctx, mine)
+			}); err != nil {
+				t.Error(err)
+			}
+		})
+		enabled := 0
+		for _, id := range []string{a.ID, b.ID} {
+			u, err := s.User(ctx, id)
+			must(t, err)
+			if u.Enabled {
+				enabled++
+			}
+		}
+		if enabled != 1 {
+			t.Errorf("%d are enabled, want 1", enabled)
+		}
+	}
+}
+
+// testNotText: what is no text for one of the databases is refused by all, and nothing goes by such a name.
+func testNotText(t *testing.T, s store.Store) {
+	ctx := t.Context()
+	fixture(t, s)
+	for _, text := range []string{"a\x00b", "a\xffb", "\xed\xa0\x80"} {
+		if _, ok := errors.AsType[fault.Invalid](s.AddUser(ctx, user("u1", "d1", text))); !ok {
+			t.Errorf("a user of the name %q was not refused as invalid", text)
+		}
+		_, err := s.User(ctx, text)
+		wantError(t, "by id", err, notFound("user", text))
+		_, err = s.UserByName(ctx, "d1", text)
+		wantError(t, "by name", err, notFound("user", text))
+		if _, err := s.Users(ctx, filter.List{{Attribute: "name", Value: text}}); err != nil {
+			if _, ok := errors.AsType[fault.Invalid](err); !ok {
+				t.Errorf("filter by %q: %v", text, err)
+			}
+		}
+	}
+	u := user("u1", "d1", "ü €🙂")
+	u.Extra = map[string]any{"k": "a\x00b"}
+	must(t, s.AddUser(ctx, u))
+	want(t, "within JSON", u)(s.User(ctx, "u1"))
 }
 
 func testCancelledContext(t *testing.T, s store.Store) {
