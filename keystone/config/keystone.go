@@ -52,6 +52,7 @@ type Keystone struct {
 
 	Trust          Trust
 	EndpointFilter EndpointFilter
+	OAuth1         OAuth1
 	// CatalogDriver is "sql", or "endpoint_filter.sql" for catalogs that show the endpoints of a project alone.
 	CatalogDriver string
 
@@ -76,6 +77,12 @@ type Trust struct {
 	AllowRedelegation bool
 	// MaxRedelegationCount is how often a trust can be passed on.
 	MaxRedelegationCount int
+}
+
+// OAuth1 is the [oauth1] section: how long tokens of OAuth live, 0 for ever.
+type OAuth1 struct {
+	RequestTokenDuration time.Duration
+	AccessTokenDuration  time.Duration
 }
 
 // EndpointFilter is the [endpoint_filter] section. It counts where CatalogDriver is "endpoint_filter.sql".
@@ -210,8 +217,8 @@ func tokenFields() []field[Keystone] {
 		{Option{Section: "token", Name: "enforce_token_bind", Default: "permissive", rule: checkBind,
 			Help: "disabled, permissive, strict, required, or the name of the mechanism that every token must be bound to (kerberos)"},
 			func(k *Keystone) any { return &k.EnforceTokenBind }},
-		{Option{Section: "auth", Name: "methods", Default: "password,token", Choices: []string{"external", "password", "token"},
-			Help: "ways to log in: external, password, token"},
+		{Option{Section: "auth", Name: "methods", Default: "password,token,oauth1", Choices: []string{"external", "password", "token", "oauth1"},
+			Help: "ways to log in: external, password, token, oauth1"},
 			func(k *Keystone) any { return &k.AuthMethods }},
 	}
 }
@@ -246,6 +253,12 @@ func delegationFields() []field[Keystone] {
 			func(k *Keystone) any { return &k.Trust.AllowRedelegation }},
 		{Option{Section: "trust", Name: "max_redelegation_count", Default: "3", Min: 0, Max: 100, Help: "how often a trust can be passed on"},
 			func(k *Keystone) any { return &k.Trust.MaxRedelegationCount }},
+		{Option{Section: "oauth1", Name: "request_token_duration", Default: "28800", Min: 0, Max: 10 * 365 * 86400,
+			Help: "seconds that a program's request to act for a user can be granted, 0 for ever"},
+			func(k *Keystone) any { return &k.OAuth1.RequestTokenDuration }},
+		{Option{Section: "oauth1", Name: "access_token_duration", Default: "86400", Min: 0, Max: 10 * 365 * 86400,
+			Help: "seconds that a program can act for a user who granted that, 0 for ever"},
+			func(k *Keystone) any { return &k.OAuth1.AccessTokenDuration }},
 		{Option{Section: "catalog", Name: "driver", Default: "sql", Choices: []string{"sql", "endpoint_filter.sql"}, dotted: catalogDriver,
 			Help: "sql, or endpoint_filter.sql to show each project the endpoints that are associated with it"},
 			func(k *Keystone) any { return &k.CatalogDriver }},
@@ -266,6 +279,7 @@ func driverFields() []field[Keystone] {
 		only("eventlet_server_ssl", "enable", "TLS on both listeners", checkNoTLS),
 		only("auth", "password", "class of the method password", checkClass("keystone.auth.plugins.password.Password", "password")),
 		only("auth", "token", "class of the method token", checkClass("keystone.auth.plugins.token.Token", "token")),
+		only("auth", "oauth1", "class of the method oauth1", checkClass("keystone.auth.plugins.oauth1.OAuth", "oauth1")),
 		only("identity", "domain_specific_drivers_enabled", "one identity driver for each domain", checkNoDomainDrivers),
 		only("token", "driver", "where tokens are kept",
 			checkClass("keystone.token.persistence.backends.sql.Token", "keystone.token.backends.sql.Token", "sql")),

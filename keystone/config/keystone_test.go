@@ -28,9 +28,9 @@ func TestKeystoneDefaults(t *testing.T) {
 			CACerts: "/etc/keystone/ssl/certs/ca.pem", CAKey: "/etc/keystone/ssl/private/cakey.pem", KeySize: 2048, ValidDays: 3650,
 			CertSubject: "/C=US/ST=Unset/L=Unset/O=Unset/CN=www.example.com"},
 		Database:    Database{Driver: "sqlite", Path: "keystone.db", IdleTimeout: time.Hour, MaxPoolSize: 10, MaxOverflow: 20},
-		AuthMethods: []string{"password", "token"}, DefaultDomainID: "default",
+		AuthMethods: []string{"password", "token", "oauth1"}, DefaultDomainID: "default",
 		PolicyDefaultRule: "default", PolicyRemoteChecks: "off",
-		Trust: Trust{Enabled: true, MaxRedelegationCount: 3}, CatalogDriver: "sql", EndpointFilter: EndpointFilter{AllIfNone: true},
+		Trust: Trust{Enabled: true, MaxRedelegationCount: 3}, CatalogDriver: "sql", OAuth1: OAuth1{8 * time.Hour, 24 * time.Hour}, EndpointFilter: EndpointFilter{AllIfNone: true},
 	}
 	if !reflect.DeepEqual(k, want) {
 		t.Errorf("got\n%+v\nwant\n%+v", k, want)

@@ -48,6 +48,11 @@ func issueToken(c *call) error {
 	if err := shortIDs(request, c.s.maxParam()); err != nil {
 		return err
 	}
+	if slices.Contains(request.Methods, "oauth1") {
+		if request.OAuth1, err = c.signedRequest(); err != nil {
+			return err
+		}
+	}
 	request.NoCatalog = flag(c.r.URL.Query(), "nocatalog")
 	issued, err := c.s.Tokens.Issue(c.ctx(), request)
 	if err != nil {

@@ -40,7 +40,7 @@ var outOfReach = []struct{ pattern, why string }{
 	{`group|inherit`, "groups and inherited roles"},
 	{`^assignments`, "lists of assignments"},
 	{`^auth u1 domain$`, "a role that came through a group"},
-	{`^ec2tokens|^consumer|^idp|^saml|^domain config`, "extensions"},
+	{`^ec2tokens|^idp|^saml|^domain config`, "extensions"},
 }
 
 // explained are the differences to Kilo that stay, each with the status that is answered instead (0: the same) and whether the

@@ -22,6 +22,7 @@ import (
 	"authproxy/keystone/server/endpointfilter"
 	"authproxy/keystone/server/fault"
 	"authproxy/keystone/server/identity"
+	"authproxy/keystone/server/oauth1"
 	"authproxy/keystone/server/policies"
 	"authproxy/keystone/server/policy"
 	"authproxy/keystone/server/tokens"
@@ -49,6 +50,7 @@ type Server struct {
 	Credentials    *credential.Manager
 	Policies       *policies.Manager
 	EndpointFilter *endpointfilter.Manager
+	OAuth1         *oauth1.Manager
 	// Trusts is nil where there are none ([trust] enabled).
 	Trusts *trust.Manager
 
@@ -170,6 +172,7 @@ func (s *Server) Handler(l Listener) http.Handler {
 	s.policyRoutes(r)
 	s.endpointFilterRoutes(r)
 	s.trustRoutes(r)
+	s.oauth1Routes(r)
 	s.routesV2(r)
 	unknown := s.serve(l, "unknown", func(*call) error { return errNoRoute })
 	r.NotFoundHandler, r.MethodNotAllowedHandler = unknown, unknown

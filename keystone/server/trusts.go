@@ -306,8 +306,13 @@ func (c *call) trustBody(t trust.Trust) map[string]any {
 
 // timeOrNull is an instant as the API writes it, null in JSON for the zero time.
 func timeOrNull(t time.Time) any {
+	return orNull(timeText(t))
+}
+
+// timeText is an instant as the API writes it, "" for the zero time.
+func timeText(t time.Time) string {
 	if t.IsZero() {
-		return nil
+		return ""
 	}
 	return t.UTC().Format(tokens.TimeFormat)
 }

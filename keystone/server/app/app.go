@@ -22,6 +22,7 @@ import (
 	"authproxy/keystone/server/credential"
 	"authproxy/keystone/server/endpointfilter"
 	"authproxy/keystone/server/identity"
+	"authproxy/keystone/server/oauth1"
 	"authproxy/keystone/server/policies"
 	"authproxy/keystone/server/policy"
 	"authproxy/keystone/server/store"
@@ -176,6 +177,8 @@ func (s *Settings) Build(db store.Store, o Options) *Parts {
 	if s.CatalogDriver == "endpoint_filter.sql" {
 		catalogs = &endpointfilter.Filtered{Builder: services, Filter: endpointFilter, AllIfNone: s.EndpointFilter.AllIfNone}
 	}
+	consumers := &oauth1.Manager{Store: db, Assignment: assignments, Tokens: revoker, Now: o.Now,
+		RequestDuration: s.OAuth1.RequestTokenDuration, AccessDuration: s.OAuth1.AccessTokenDuration}
 	var trusts *trust.Manager
 	var usableTrusts tokens.Trusts
 	if s.Trust.Enabled {
@@ -194,8 +197,9 @@ func (s *Settings) Build(db store.Store, o Options) *Parts {
 		Credentials:    &credential.Manager{Store: db, Users: users, Projects: assignments},
 		Policies:       &policies.Manager{Store: db, Catalog: services},
 		EndpointFilter: endpointFilter,
+		OAuth1:         consumers,
 		Tokens: &tokens.Manager{
-			Store: db, Revoker: revoker, Identity: users, Assignment: assignments, Catalog: catalogs, Trusts: usableTrusts,
+			Store: db, Revoker: revoker, Identity: users, Assignment: assignments, Catalog: catalogs, Trusts: usableTrusts, OAuth1: consumers,
 			Form: s.form(), Keys: keys, HashAlgorithm: s.HashAlgorithm, Expiration: s.TokenExpiration,
 			Methods: slices.DeleteFunc(slices.Clone(s.AuthMethods), func(name string) bool { return !slices.Contains(tokens.AllMethods, name) }),
 			MaxText: s.MaxTokenSize, Watch: watch, Now: o.Now, Log: o.Log,

@@ -10,6 +10,7 @@ import (
 	"authproxy/keystone/server/credential"
 	"authproxy/keystone/server/endpointfilter"
 	"authproxy/keystone/server/identity"
+	"authproxy/keystone/server/oauth1"
 	"authproxy/keystone/server/policies"
 	"authproxy/keystone/server/tokens"
 	"authproxy/keystone/server/trust"
@@ -31,6 +32,7 @@ type Store interface {
 	credential.Store
 	policies.Store
 	endpointfilter.Store
+	oauth1.Store
 	// Ping says whether the database answers.
 	Ping(ctx context.Context) error
 	io.Closer

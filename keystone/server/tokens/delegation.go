@@ -9,6 +9,7 @@ import (
 
 	"authproxy/keystone/server/assignment"
 	"authproxy/keystone/server/fault"
+	"authproxy/keystone/server/oauth1"
 	"authproxy/keystone/server/trust"
 )
 
@@ -20,10 +21,20 @@ type Trusts interface {
 	Use(ctx context.Context, trustID string) error
 }
 
+// OAuth1 is what issuing needs to know of OAuth 1.0.
+type OAuth1 interface {
+	// Login is the access token that a request is signed with.
+	Login(ctx context.Context, r oauth1.Request) (oauth1.AccessToken, error)
+	// Usable is an access token that has not expired.
+	Usable(ctx context.Context, accessTokenID string) (oauth1.AccessToken, error)
+}
+
 // delegation is what somebody else lets the user do.
 type delegation struct {
 	// trust is without its remaining uses: that others use it too changes nothing for this one.
 	trust *trust.Trust
+	// access is without its secret.
+	access *oauth1.AccessToken
 	// parties are in order of their id; the token's own user is not among them.
 	parties []Party
 	// until is when it ends; zero for never.
@@ -35,6 +46,11 @@ type bodyTrust struct {
 	Impersonation bool   `json:"impersonation"`
 	Trustee       bodyID `json:"trustee_user"`
 	Trustor       bodyID `json:"trustor_user"`
+}
+
+type bodyOAuth1 struct {
+	AccessTokenID string `json:"access_token_id"`
+	ConsumerID    string `json:"consumer_id"`
 }
 
 type bodyID struct {
@@ -90,6 +106,20 @@ func (m *Manager) scopeToTrust(ctx context.Context, a *authority, trustID string
 	return m.delegateProject(ctx, a, chain[len(chain)-1].TrustorUserID, t.ProjectID, t.RoleIDs)
 }
 
+// scopeToAccess puts what an access token gives into a, whose user granted it.
+func (m *Manager) scopeToAccess(ctx context.Context, a *authority, accessTokenID string) error {
+	t, err := m.OAuth1.Usable(ctx, accessTokenID)
+	if err != nil {
+		return refused(err, "access token is gone")
+	}
+	if t.UserID != a.user.ID {
+		return refused(nil, "access token of another user")
+	}
+	t.Secret = ""
+	a.delegated = &delegation{access: &t, until: t.ExpiresAt}
+	return m.delegateProject(ctx, a, t.UserID, t.ProjectID, t.RoleIDs)
+}
+
 // delegateProject scopes a to a project with the named roles, all of which the giver must have there.
 func (m *Manager) delegateProject(ctx context.Context, a *authority, giverID, projectID string, roleIDs []string) error {
 	p, err := m.Assignment.Project(ctx, projectID)
@@ -118,6 +148,10 @@ func (m *Manager) delegateProject(ctx context.Context, a *authority, giverID, pr
 func (d *delegation) mark(r *Record, body *bodyToken) {
 	if !d.until.IsZero() && d.until.Before(r.ExpiresAt) {
 		r.ExpiresAt = d.until
+	}
+	if t := d.access; t != nil {
+		r.AccessTokenID, r.ConsumerID = t.ID, t.ConsumerID
+		body.OAuth1 = &bodyOAuth1{AccessTokenID: t.ID, ConsumerID: t.ConsumerID}
 	}
 	if t := d.trust; t != nil {
 		r.TrustID = t.ID

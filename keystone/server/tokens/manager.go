@@ -44,6 +44,7 @@ type Manager struct {
 	Assignment Assignment
 	Catalog    Catalog
 	Trusts     Trusts // nil where there are none
+	OAuth1     OAuth1
 
 	// Form is the form of new tokens: token.PKI, token.PKIZ or token.UUID. Old ones of another form stay valid.
 	Form token.Form

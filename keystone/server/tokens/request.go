@@ -9,10 +9,11 @@ import (
 	"authproxy/keystone/server/assignment"
 	"authproxy/keystone/server/fault"
 	"authproxy/keystone/server/identity"
+	"authproxy/keystone/server/oauth1"
 )
 
 // AllMethods are the authentication methods that a Manager knows.
-var AllMethods = []string{"password", "token"}
+var AllMethods = []string{"password", "token", "oauth1"}
 
 // Request asks for a token.
 type Request struct {
@@ -21,7 +22,9 @@ type Request struct {
 	Password *Password
 	// Token is the text of the token for method "token".
 	Token string
-	Scope Scope
+	// OAuth1 is the signed request for method "oauth1". The scope is then that of its access token.
+	OAuth1 *oauth1.Request
+	Scope  Scope
 	// NoCatalog leaves the catalog out of the token.
 	NoCatalog bool
 	// V2 asks for a token of the API v2.0: a signed one carries a body of that API, and user and project have to be in the
@@ -69,6 +72,8 @@ type login struct {
 	passwordHash string
 	// parent is the token that the login was by; nil where there is none.
 	parent *Record
+	// accessTokenID is the access token that the request was signed with; "" where it was not.
+	accessTokenID string
 }
 
 // authority is what a token would stand on at one moment. Two of them are compared with reflect.DeepEqual.
@@ -120,6 +125,16 @@ func (m *Manager) authenticate(ctx context.Context, r Request) (login, error) {
 		}
 		l.methods = append(l.methods, t.Methods...)
 	}
+	if slices.Contains(r.Methods, "oauth1") && r.OAuth1 != nil {
+		access, err := m.OAuth1.Login(ctx, *r.OAuth1)
+		if err != nil {
+			return login{}, err
+		}
+		if l.userID != "" && l.userID != access.UserID {
+			return login{}, fault.Unauthorized{Why: "the methods are about different users"}
+		}
+		l.userID, l.accessTokenID = access.UserID, access.ID
+	}
 	if l.userID == "" {
 		return login{}, fault.Unauthorized{Why: "no method that says who asks"}
 	}
@@ -154,6 +169,9 @@ func (m *Manager) authorize(ctx context.Context, l login, s Scope) (authority, e
 		return a, refused(nil, "domain %s of user %s is disabled", a.userDomain.ID, l.userID)
 	case l.passwordHash != "" && l.passwordHash != a.user.PasswordHash:
 		return a, refused(nil, "the password of user %s was changed meanwhile", l.userID)
+	}
+	if l.accessTokenID != "" {
+		return a, m.scopeToAccess(ctx, &a, l.accessTokenID)
 	}
 	switch s.Kind {
 	case ScopeDefault:

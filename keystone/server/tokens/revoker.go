@@ -53,6 +53,15 @@ func (r *Revoker) RevokeTrust(ctx context.Context, trustID string) error {
 	return r.end(ctx, Event{TrustID: trustID}, Tokens{TrustID: trustID})
 }
 
+// RevokeConsumer ends the tokens that came by a consumer of OAuth, RevokeAccessToken those by one access token.
+func (r *Revoker) RevokeConsumer(ctx context.Context, consumerID string) error {
+	return r.end(ctx, Event{ConsumerID: consumerID}, Tokens{ConsumerID: consumerID})
+}
+
+func (r *Revoker) RevokeAccessToken(ctx context.Context, accessTokenID string) error {
+	return r.end(ctx, Event{AccessTokenID: accessTokenID}, Tokens{AccessTokenID: accessTokenID})
+}
+
 func inScope(s assignment.Scope) Tokens {
 	return Tokens{UserID: s.UserID, ProjectID: s.ProjectID, DomainID: s.DomainID}
 }

@@ -44,6 +44,8 @@ func Run(t *testing.T, open func(t *testing.T) store.Store) {
 		{"Credentials", testCredentials},
 		{"Policies", testPolicies},
 		{"EndpointFilter", testEndpointFilter},
+		{"OAuth1", testOAuth1},
+		{"Nonces", testNonces},
 		{"Copies", testCopies},
 		{"WriteIsAtomic", testWriteIsAtomic},
 		{"WriteIsolation", testWriteIsolation},
