@@ -57,6 +57,7 @@ var layers = []string{
 	"keystone/token",
 	"certs/cms",
 	"keystone",
+	"internal",
 }
 
 func layer(name string) int {
@@ -90,7 +91,8 @@ func TestImportsPointDown(t *testing.T) {
 // TestNoHTTP: what decides about tokens must not be able to serve or to ask the network by itself.
 func TestNoHTTP(t *testing.T) {
 	packages := list(t)
-	for _, name := range []string{"certs", "certs/cms", "revocation", "validate", "validate/bind", "validate/sharedcache", "keystone/token", "keystone"} {
+	for _, name := range []string{"certs", "certs/cms", "revocation", "revocation/events", "validate", "validate/bind", "validate/sharedcache", "keystone/token", "keystone",
+		"internal/strictjson", "internal/privatedir", "internal/pace"} {
 		p, ok := packages[name]
 		if !ok {
 			t.Errorf("there is no package %s", name)

@@ -16,6 +16,7 @@ import (
 	"fmt"
 
 	"authproxy/certs/cms"
+	"authproxy/internal/privatedir"
 )
 
 var (
@@ -32,7 +33,7 @@ var (
 	// ErrUnavailable says that newer certificates were wanted and could not be had.
 	ErrUnavailable = errors.New("signing certificates cannot be fetched")
 	// ErrUnsafeDir says that somebody else could have written to the Store's Dir. No later try mends that: do not start.
-	ErrUnsafeDir = errors.New("not private to this user")
+	ErrUnsafeDir = privatedir.ErrUnsafe
 	// ErrNoPKI is what a Source returns when this Keystone says that it has no certificates.
 	ErrNoPKI = errors.New("the Identity service has no PKI")
 )

@@ -138,6 +138,18 @@ func (s *Store) Refresh(ctx context.Context, seen *Bundle) (*Bundle, error) {
 	return s.Current(), err
 }
 
+// Renew fetches the certificates now, for an operator who has just changed them, whatever the Cooldown says: how often that may
+// be is for the caller to bound. A fetch under way may have begun before the change, so another one follows it.
+func (s *Store) Renew(ctx context.Context) error {
+	s.mu.Lock()
+	before := s.flight
+	s.mu.Unlock()
+	if before != nil {
+		_ = s.wait(ctx, before) // what comes of it is said elsewhere
+	}
+	return s.wait(ctx, s.takeOff())
+}
+
 // Run fetches the certificates again each Interval, and sooner after a failure, until ctx ends. Without an earlier Load it
 // begins with one.
 func (s *Store) Run(ctx context.Context) error {

@@ -409,6 +409,35 @@ func TestRun(t *testing.T) {
 	})
 }
 
+// TestRenew fetches within the cooldown, and again where a fetch is under way that may have begun before the change.
+func TestRenew(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		store, src, ca, _ := started(t)
+		b := ca.Issue(t, certstest.RSA)
+		src.give(ca.CertPEM(), b.CertPEM)
+		if err := store.Renew(t.Context()); err != nil || !store.Current().Contains(store.Current().Signers()[0]) || store.Current().Signers()[0].Certificate.SerialNumber.Cmp(b.Cert.SerialNumber) != 0 {
+			t.Errorf("%v", err)
+		}
+		src.set(func(context.Context) ([]byte, []byte, error) {
+			time.Sleep(5 * time.Second)
+			return b.CertPEM, ca.CertPEM(), nil
+		})
+		fetches, begin := src.count(), time.Now()
+		var early sync.WaitGroup
+		early.Go(func() { _ = store.Renew(t.Context()) })
+		time.Sleep(time.Second)
+		if err := store.Renew(t.Context()); err != nil || src.count()-fetches != 2 || time.Since(begin) != 10*time.Second {
+			t.Errorf("%v, %d fetches in %v", err, src.count()-fetches, time.Since(begin))
+		}
+		early.Wait()
+		src.fail(errors.New("down"))
+		if err := store.Renew(t.Context()); !errors.Is(err, certs.ErrUnavailable) {
+			t.Errorf("got %v", err)
+		}
+	})
+}
+
 func TestRunEndsTheFlightUnderWay(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {

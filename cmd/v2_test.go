@@ -17,7 +17,9 @@ func loginV2(t *testing.T, c *cloud.Cloud) string {
 	res, answer, err := cloud.Call(t.Context(), http.MethodPost, c.Keystone+"/v2.0/tokens", nil,
 		`{"auth": {"passwordCredentials": {"username": "alice", "password": "wonderland"}, "tenantName": "demo"}}`)
 	must(t, err)
-	var body struct{ Access struct{ Token struct{ ID string } } }
+	var body struct {
+		Access struct{ Token struct{ ID string } }
+	}
 	if err := json.Unmarshal([]byte(answer), &body); err != nil || res.StatusCode != http.StatusOK {
 		t.Fatalf("%s: %s", res.Status, answer)
 	}

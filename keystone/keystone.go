@@ -26,6 +26,8 @@ type Token struct {
 	Domain  *Domain
 	System  bool
 	Roles   []Role
+	// V2RoleIDs are the ids of the roles, where a v2 body tells them apart from the roles' names (metadata.roles).
+	V2RoleIDs []string
 	// IsAdminProject is nil where the body does not say.
 	IsAdminProject *bool
 
@@ -39,7 +41,10 @@ type Token struct {
 	Bind map[string]string
 	// Trust is set for a token got through a trust (OS-TRUST).
 	Trust *Trust
-	// OAuth1 is set for a token got by an access token of OAuth 1.0 (OS-OAUTH1).
+	// AccessRules are what a token got by an application credential may be used for; nil where it says nothing of that, empty
+	// where it may be used for nothing.
+	AccessRules []AccessRule
+	// OAuth1 is set for a token got through an OAuth 1.0a access token (OS-OAUTH1).
 	OAuth1 *OAuth1
 }
 
@@ -101,7 +106,16 @@ type Trust struct {
 	TrusteeUserID string
 }
 
-// OAuth1 is the access token of OAuth 1.0 that a token came from (OS-OAUTH1).
+// AccessRule is a kind of request that an application credential is meant for (Identity API v3, "Application Credentials").
+type AccessRule struct {
+	// Service is a type of service, as in the catalog.
+	Service string
+	Method  string
+	// Path is the path of the request, in which "*" and "{name}" stand for a segment, and "**" for anything.
+	Path string
+}
+
+// OAuth1 is the delegation a token came from (OS-OAUTH1).
 type OAuth1 struct {
 	ConsumerID    string
 	AccessTokenID string

@@ -17,6 +17,9 @@ import (
 // byte for byte: clients parse it.
 const (
 	unauthorizedBody = `{"error": {"code": 401, "title": "Unauthorized", "message": "The request you have made requires authentication."}}`
+	forbiddenBody    = `{"error": {"code": 403, "title": "Forbidden", "message": "None of your roles opens this service."}}`
+	noRouteBody      = `{"error": {"code": 404, "title": "Not Found", "message": "There is no service at this address."}}`
+	ambiguousBody    = "The path of the request can be read in more ways than one.\n"
 	unavailableBody  = "The Keystone service is temporarily unavailable.\n"
 	duplicateBody    = "The request has more than one X-Auth-Token, X-Service-Token or X-Storage-Token header.\n"
 	tunnelBody       = "CONNECT is not supported.\n"
@@ -49,6 +52,8 @@ func (h *Handler) answerFor(v verdict) (a answer, refused bool) {
 		return answer{code: http.StatusNotImplemented, outcome: badRequest, contentType: plainText, body: tunnelBody}, true
 	case v.unfit != nil:
 		return answer{code: http.StatusBadRequest, outcome: badRequest, contentType: plainText, body: duplicateBody}, true
+	case v.forbidden != nil && v.userErr == nil && (h.DelayAuthDecision || v.serviceErr == nil):
+		return answer{code: http.StatusForbidden, outcome: forbidden, contentType: applicationJSON, body: forbiddenBody}, true
 	case h.DelayAuthDecision || v.userErr == nil && v.serviceErr == nil:
 		return answer{}, false
 	case errors.Is(v.userErr, validate.ErrInvalid) || errors.Is(v.serviceErr, validate.ErrInvalid):
@@ -99,7 +104,7 @@ func (h *Handler) logVerdict(r *http.Request, v verdict) {
 	for _, e := range []struct {
 		which, text string
 		err         error
-	}{{"user", v.userText, v.userErr}, {"service", v.serviceText, v.serviceErr}, {"", "", v.unfit}} {
+	}{{"user", v.userText, v.userErr}, {"service", v.serviceText, v.serviceErr}, {"user", v.userText, v.forbidden}, {"", "", v.unfit}} {
 		if e.err == nil {
 			continue
 		}
@@ -117,7 +122,7 @@ func (h *Handler) logVerdict(r *http.Request, v verdict) {
 		}
 		attrs := []slog.Attr{
 			slog.String("reason", string(reason)), slog.String("token", e.which), slog.String("digest", digest(e.text)),
-			slog.Bool("passed_on", h.DelayAuthDecision && v.unfit == nil),
+			slog.Bool("passed_on", h.DelayAuthDecision && v.unfit == nil && v.forbidden == nil),
 			slog.String("method", r.Method), slog.String("path", r.URL.Path), slog.String("peer", r.RemoteAddr),
 		}
 		if c := cause(e.err); c != nil {

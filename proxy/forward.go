@@ -32,17 +32,20 @@ func (h *Handler) rewrite(pr *httputil.ProxyRequest) {
 	headers.Strip(out.Header, h.StripAlso...)
 	// A client that lists token headers in Connection has them taken off; services need them.
 	for _, name := range []string{headers.AuthToken, headers.ServiceToken, headers.StorageToken} {
-		if values, ok := in.Header[name]; ok {
+		if x.verdict.anonymous != "" {
+			delete(out.Header, name) // nobody has looked at it
+		} else if values, ok := in.Header[name]; ok {
 			out.Header[name] = values
 		}
 	}
 	if h.Negotiate && slices.ContainsFunc(out.Header["Authorization"], isNegotiate) {
 		delete(out.Header, "Authorization") // all of it: with a second value nobody was identified
 	}
-	setForwarded(in, out)
+	h.setForwarded(in, out)
 	limitUpgrade(out)
 
 	switch v := x.verdict; {
+	case v.anonymous != "":
 	case v.user != nil:
 		v.user.Set(out.Header)
 	default:
@@ -57,28 +60,34 @@ func (h *Handler) rewrite(pr *httputil.ProxyRequest) {
 	x.sent = time.Now()
 }
 
-// setForwarded sets X-Forwarded-For, -Host and -Proto. What came from a peer on this machine, where a TLS front end
-// stands, is kept and added to, and so are its other X-Forwarded- headers and Forwarded; from any other peer they are
-// the client's own invention and are dropped. Spellings that only an upstream would take for these names never pass.
-func setForwarded(in, out *http.Request) {
+// setForwarded sets X-Forwarded-For, -Host, -Proto, and -Prefix where one was taken off. What came from a trusted front end is
+// kept and added to, and so are its other X-Forwarded- headers and Forwarded; from any other peer they are the client's own
+// invention and are dropped. Spellings that only an upstream would take for these names never pass.
+func (h *Handler) setForwarded(in, out *http.Request) {
 	for name := range out.Header {
 		if forwarding, _ := headers.IsForwarding(name); forwarding {
 			delete(out.Header, name)
 		}
 	}
-	ip, local := peerOf(in.RemoteAddr)
-	if local {
+	ip, trusted := h.cameFrom(in)
+	if trusted {
 		for name, values := range in.Header {
 			if _, canonical := headers.IsForwarding(name); canonical {
 				out.Header[name] = values
 			}
 		}
 	}
+	if prior := out.Header["Forwarded"]; ip != "" && len(prior) > 0 {
+		out.Header["Forwarded"] = []string{strings.Join(prior, ", ") + ", " + forwardedElement(ip, in.TLS != nil)}
+	}
 	if prior := out.Header["X-Forwarded-For"]; ip != "" {
 		if len(prior) > 0 {
 			ip = strings.Join(prior, ", ") + ", " + ip
 		}
 		out.Header["X-Forwarded-For"] = []string{ip}
+	}
+	if h.Prefix != "" {
+		out.Header["X-Forwarded-Prefix"] = []string{strings.Join(out.Header["X-Forwarded-Prefix"], "") + h.Prefix}
 	}
 	if _, ok := out.Header["X-Forwarded-Host"]; !ok && in.Host != "" {
 		out.Header["X-Forwarded-Host"] = []string{in.Host}

@@ -17,7 +17,9 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 
+	"authproxy/proxy/anonymous"
 	"authproxy/proxy/headers"
+	"authproxy/proxy/peer"
 	"authproxy/validate"
 	"authproxy/validate/bind"
 )
@@ -38,6 +40,8 @@ type Peers interface {
 // Handler is the proxy. Its exported fields are set before the first request and not changed after it. Validator and
 // Upstream are needed; for the others the zero value is the strict or common choice.
 type Handler struct {
+	// Route is the name under which the Handler's requests are counted, where there are several.
+	Route     string
 	Validator Validator
 	// Upstream is where requests go, from ParseUpstream.
 	Upstream *url.URL
@@ -55,9 +59,21 @@ type Handler struct {
 	InsecureServiceTokenRolesOptional bool
 	// Headers says what goes into identity headers.
 	Headers headers.Options
+	// Bind is the mode of token binding here; nil: that of the Validator.
+	Bind *bind.Mode
+	// RequiredRoles are the roles one of which a user needs; nil: any user may come.
+	RequiredRoles []string
+	// Prefix is what a Router has taken off the path; the upstream is told in X-Forwarded-Prefix.
+	Prefix string
+	// Anonymous are the requests that need no token; nil: none. The upstream gets them without any token and without a word
+	// on identity.
+	Anonymous *anonymous.Rules
 	// StripAlso are further headers that clients must not send, in any spelling.
 	StripAlso []string
 
+	// ForwardedFrom are the front ends whose X-Forwarded- headers and Forwarded are believed and added to; nil: those on this
+	// machine, and whoever connects to a unix socket. From any other peer the headers are its own invention, and are dropped.
+	ForwardedFrom *peer.Fronts
 	// Peers tells who sends a request, for tokens that are bound; nil: nobody knows.
 	Peers Peers
 	// Negotiate says that Peers does Kerberos: a token bound to it is answered with a challenge, and "Authorization:
@@ -109,6 +125,9 @@ func (h *Handler) prepare() {
 	if h.RetryAfter == 0 {
 		h.RetryAfter = 5 * time.Second
 	}
+	for _, rule := range h.Anonymous.Names() {
+		h.Metrics.anonymous.WithLabelValues(h.Route, rule)
+	}
 	h.scheme, h.host = target(h.Upstream)
 	h.challenge = challenge(h.ChallengeURI)
 	h.retryAfter = seconds(h.RetryAfter)
@@ -154,14 +173,10 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		a.write(w)
 		return
 	}
-	if x.verdict.user != nil {
-		x.outcome = confirmed
-	} else {
-		x.outcome = passedInvalid
-	}
+	x.outcome = x.verdict.outcome()
 	r = r.WithContext(context.WithValue(r.Context(), exchangeKey{}, x))
 	if r.Body != nil && r.ContentLength != 0 {
-		x.upload = &upload{body: r.Body, chunked: r.ContentLength < 0 && r.Header.Get("Expect") == "", released: make(chan struct{})}
+		x.upload = &upload{body: r.Body, chunked: r.ProtoMajor == 1 && r.ContentLength < 0 && r.Header.Get("Expect") == "", released: make(chan struct{})}
 		defer close(x.upload.released)
 		r.Body = x.upload
 	}

@@ -14,13 +14,16 @@ import (
 type outcome string
 
 const (
-	confirmed     outcome = "confirmed"      // passed on with an identity
-	passedInvalid outcome = "passed_invalid" // passed on without one, in delay mode
-	refusedToken  outcome = "refused"        // 401
-	undecided     outcome = "undecided"      // 503
-	badRequest    outcome = "bad_request"    // 400 or 501
-	upstreamError outcome = "upstream_error" // 502
-	clientGone    outcome = "client_gone"    // nobody left to answer
+	confirmed       outcome = "confirmed"      // passed on with an identity
+	passedInvalid   outcome = "passed_invalid" // passed on without one, in delay mode
+	passedAnonymous outcome = "anonymous"      // passed on without one, by a rule
+	refusedToken    outcome = "refused"        // 401
+	forbidden       outcome = "forbidden"      // 403
+	noRoute         outcome = "no_route"       // 404
+	undecided       outcome = "undecided"      // 503
+	badRequest      outcome = "bad_request"    // 400 or 501
+	upstreamError   outcome = "upstream_error" // 502
+	clientGone      outcome = "client_gone"    // nobody left to answer
 )
 
 // Metrics are the figures of a Handler. Labels come from closed sets: status codes that have a name, outcomes, reasons.
@@ -29,6 +32,8 @@ type Metrics struct {
 	refusals        *prometheus.CounterVec
 	catalogs        *prometheus.CounterVec
 	senders         *prometheus.CounterVec
+	anonymous       *prometheus.CounterVec
+	routes          *prometheus.CounterVec
 	inFlight        prometheus.Gauge
 	upstreamSeconds prometheus.Histogram
 
@@ -54,6 +59,14 @@ func NewMetrics(r prometheus.Registerer) *Metrics {
 			Name: "authproxy_senders_total",
 			Help: "Senders of bound tokens: whose tickets, headers and certificates all held or were absent (identified), or not (refused).",
 		}, []string{"result"}),
+		anonymous: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "authproxy_anonymous_requests_total",
+			Help: "Requests that needed no token, by route and by the rule that says so.",
+		}, []string{"route", "rule"}),
+		routes: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "authproxy_route_requests_total",
+			Help: "Requests by route, where there are several.",
+		}, []string{"route"}),
 		inFlight: prometheus.NewGauge(prometheus.GaugeOpts{
 			Name: "authproxy_requests_in_flight",
 			Help: "Requests under way.",
@@ -78,7 +91,7 @@ func NewMetrics(r prometheus.Registerer) *Metrics {
 	for _, result := range []string{"identified", "refused"} {
 		m.senders.WithLabelValues(result)
 	}
-	r.MustRegister(m.requests, m.refusals, m.catalogs, m.senders, m.inFlight, m.upstreamSeconds)
+	r.MustRegister(m.requests, m.refusals, m.catalogs, m.senders, m.anonymous, m.routes, m.inFlight, m.upstreamSeconds)
 	return m
 }
 

@@ -241,7 +241,7 @@ func TestForwardedHeaders(t *testing.T) {
 			"X-Forwarded-For": {"192.0.2.7"}, "X-Forwarded-Host": {"front"}, "X-Forwarded-Proto": {"http"}, "X-Other": {"stays"}}},
 		"a front end on this machine": {"127.0.0.1:1234", came(), http.Header{
 			"X-Forwarded-For": {"10.0.0.1, 10.0.0.2, 127.0.0.1"}, "X-Forwarded-Proto": {"https"}, "X-Forwarded-Host": {"cloud"},
-			"X-Forwarded-Prefix": {"/image"}, "Forwarded": {"for=10.0.0.1;proto=https"}, "X-Other": {"stays"}}},
+			"X-Forwarded-Prefix": {"/image"}, "Forwarded": {"for=10.0.0.1;proto=https, for=127.0.0.1;proto=http"}, "X-Other": {"stays"}}},
 		"by IPv6": {"[::1]:1234", http.Header{}, http.Header{
 			"X-Forwarded-For": {"::1"}, "X-Forwarded-Host": {"front"}, "X-Forwarded-Proto": {"http"}}},
 		"by a socket": {"@", came(), http.Header{
@@ -251,7 +251,7 @@ func TestForwardedHeaders(t *testing.T) {
 	for name, tt := range tests {
 		t.Run(name, func(t *testing.T) {
 			out := &http.Request{Header: tt.came.Clone()}
-			setForwarded(in(tt.remote, tt.came), out)
+			(&Handler{}).setForwarded(in(tt.remote, tt.came), out)
 			if fmt.Sprint(out.Header) != fmt.Sprint(tt.want) {
 				t.Errorf("got  %v\nwant %v", out.Header, tt.want)
 			}

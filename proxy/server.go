@@ -15,7 +15,9 @@ type ServerOptions struct {
 	ReadHeaderTimeout time.Duration
 	// IdleTimeout closes connections on which no request comes; 2 min by default.
 	IdleTimeout time.Duration
-	Log         *slog.Logger // nil: discarded
+	// HTTP2 serves it to clients that agree on it by TLS.
+	HTTP2 bool
+	Log   *slog.Logger // nil: discarded
 }
 
 // NewServer makes the server of a Handler. It has no time-outs on bodies: uploads and downloads of images take hours.
@@ -35,6 +37,7 @@ func NewServer(h http.Handler, o ServerOptions) *http.Server {
 	const otherHeaders = 64 << 10
 	protocols := new(http.Protocols)
 	protocols.SetHTTP1(true)
+	protocols.SetHTTP2(o.HTTP2)
 	return &http.Server{
 		Handler:           h,
 		Protocols:         protocols,

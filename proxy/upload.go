@@ -91,7 +91,7 @@ func (h *Handler) drop(x *exchange) {
 // client gets to reading the answer; a client that was promised "100 Continue" has not sent any.
 func (h *Handler) dismiss(w http.ResponseWriter, r *http.Request) {
 	switch {
-	case r.ContentLength == 0:
+	case r.ContentLength == 0 || r.ProtoMajor > 1: // HTTP/2 can take the answer first, and a stream may have no end
 	case r.ContentLength < 0 && r.Header.Get("Expect") == "":
 		h.readOut(w, func() io.Reader { return r.Body })
 	default:

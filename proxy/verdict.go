@@ -24,16 +24,26 @@ const (
 	SameToken validate.Reason = "same_token"
 	// BadMethod: CONNECT, which asks for a tunnel past the proxy.
 	BadMethod validate.Reason = "bad_method"
+	// RequiredRole: the user has none of the roles of which the route asks for one.
+	RequiredRole validate.Reason = "required_role"
+	// NoRoute: the request fits no route.
+	NoRoute validate.Reason = "no_route"
+	// AmbiguousPath: servers read the path in more ways than one, and it depends on that which route it fits.
+	AmbiguousPath validate.Reason = "ambiguous_path"
 )
 
-var ownReasons = []validate.Reason{DuplicateHeader, HeaderSafety, ServiceRole, SameToken, BadMethod}
+var ownReasons = []validate.Reason{DuplicateHeader, HeaderSafety, ServiceRole, SameToken, BadMethod, RequiredRole, NoRoute, AmbiguousPath}
 
 // verdict is what the tokens of one request come to.
 type verdict struct {
+	// anonymous is the rule by which the request needs no token, "" for none; the rest then is empty.
+	anonymous string
 	// user and service are nil for a token that does not hold or is not there.
 	user, service *headers.Identity
 	// userErr and serviceErr say why; serviceErr is nil where no service token came.
 	userErr, serviceErr error
+	// forbidden is set for a user whose token holds, but who lacks a required role: 403.
+	forbidden error
 	// unfit is set for a request that is not answered on its tokens' merits: 400 or 501.
 	unfit error
 	// userText and serviceText are the tokens, for their digests in the log.
@@ -42,6 +52,17 @@ type verdict struct {
 	// Of the sender, if he had to be identified: the value of WWW-Authenticate that he is to get, and what did not hold.
 	negotiated string
 	peerErr    error
+}
+
+// outcome is what becomes of a request that is passed on.
+func (v verdict) outcome() outcome {
+	switch {
+	case v.anonymous != "":
+		return passedAnonymous
+	case v.user != nil:
+		return confirmed
+	}
+	return passedInvalid
 }
 
 // wantsKerberos says that a ticket could have made the difference.
@@ -59,6 +80,10 @@ func (h *Handler) judge(r *http.Request, v *verdict) {
 		v.unfit = refuse(BadMethod, nil)
 		return
 	}
+	if v.anonymous = h.Anonymous.Match(r); v.anonymous != "" {
+		h.Metrics.anonymous.WithLabelValues(h.Route, v.anonymous).Inc()
+		return
+	}
 	for _, name := range []string{headers.AuthToken, headers.ServiceToken, headers.StorageToken} {
 		if len(r.Header[name]) > 1 {
 			v.unfit = refuse(DuplicateHeader, errors.New(name))
@@ -68,11 +93,11 @@ func (h *Handler) judge(r *http.Request, v *verdict) {
 	v.userText = userToken(r.Header)
 	v.serviceText = first(r.Header[headers.ServiceToken])
 
-	sender := h.sender(r, v)
+	sender, client := h.sender(r, v), h.clientOf(r)
 	var service *validate.Verified
 	trusted := false // the service token has one of the roles that make one
 	if v.serviceText != "" {
-		service, v.service, trusted, v.serviceErr = h.judgeService(r, v.serviceText, v.userText, sender)
+		service, v.service, trusted, v.serviceErr = h.judgeService(r, v.serviceText, v.userText, sender, client)
 		if v.serviceErr != nil && !h.DelayAuthDecision && errors.Is(v.serviceErr, validate.ErrInvalid) {
 			return // refused whatever the user token is
 		}
@@ -83,6 +108,8 @@ func (h *Handler) judge(r *http.Request, v *verdict) {
 	}
 	user, err := h.Validator.Validate(r.Context(), validate.Request{
 		Token: v.userText, AllowExpired: trusted, Identify: sender, InsecureSkipBind: trusted && h.InsecureServiceTokenSkipsBind,
+		Bind: h.Bind, Client: client,
+		Method: r.Method, Path: r.URL.Path, SkipAccessRules: trusted,
 	})
 	if err != nil {
 		v.userErr = err
@@ -92,6 +119,13 @@ func (h *Handler) judge(r *http.Request, v *verdict) {
 		v.service, v.serviceErr = nil, refuse(SameToken, errors.New("both tokens have one audit id"))
 	}
 	v.user, v.userErr = h.identity(user)
+	if len(h.RequiredRoles) > 0 && !hasRole(user.Token, h.RequiredRoles) {
+		v.forbidden = refuse(RequiredRole, nil)
+	}
+}
+
+func hasRole(t *keystone.Token, names []string) bool {
+	return slices.ContainsFunc(t.Roles, func(role keystone.Role) bool { return slices.Contains(names, role.Name) })
 }
 
 // sender gives what finds out, once for both tokens, who sends the request; nil where nobody can.
@@ -106,26 +140,24 @@ func (h *Handler) sender(r *http.Request, v *verdict) func() bind.Peer {
 	})
 }
 
-func (h *Handler) judgeService(r *http.Request, text, userText string, sender func() bind.Peer) (
+func (h *Handler) judgeService(r *http.Request, text, userText string, sender func() bind.Peer, client string) (
 	service *validate.Verified, id *headers.Identity, trusted bool, err error,
 ) {
 	if text == userText {
 		return nil, nil, false, refuse(SameToken, nil)
 	}
-	service, err = h.Validator.Validate(r.Context(), validate.Request{Token: text, Identify: sender})
+	service, err = h.Validator.Validate(r.Context(), validate.Request{Token: text, Identify: sender, Bind: h.Bind, Client: client, Method: r.Method, Path: r.URL.Path})
 	if err != nil {
 		return nil, nil, false, err
 	}
-	hasRole := slices.ContainsFunc(service.Token.Roles, func(role keystone.Role) bool {
-		return slices.Contains(h.ServiceTokenRoles, role.Name)
-	})
-	if !hasRole && !h.InsecureServiceTokenRolesOptional {
+	trusted = hasRole(service.Token, h.ServiceTokenRoles)
+	if !trusted && !h.InsecureServiceTokenRolesOptional {
 		return nil, nil, false, refuse(ServiceRole, nil)
 	}
 	if id, err = h.identity(service); err != nil {
 		return nil, nil, false, err
 	}
-	return service, id, hasRole, nil
+	return service, id, trusted, nil
 }
 
 // sameToken says whether two texts are one token: PKI and PKIZ forms of it differ in text only.
@@ -149,27 +181,40 @@ func first(values []string) string {
 	return values[0]
 }
 
-// prepared is what Verified.Derive keeps with a cached token: the header block, or why there is none.
+// prepared is what Verified.Derive keeps with a cached token: the header blocks with and without a catalog, of which a route
+// uses one, or why there are none. Each is made when it is first asked for.
 type prepared struct {
+	blocks [2]block
+}
+
+type block struct {
+	once     sync.Once
 	identity *headers.Identity
 	err      error
 }
 
+func newPrepared(*keystone.Token) any { return new(prepared) }
+
 func (h *Handler) identity(v *validate.Verified) (*headers.Identity, error) {
-	p := v.Derive(h.prepareIdentity).(*prepared)
-	return p.identity, p.err
+	p := v.Derive(newPrepared).(*prepared)
+	b := &p.blocks[0]
+	if h.Headers.OmitCatalog {
+		b = &p.blocks[1]
+	}
+	b.once.Do(func() { b.identity, b.err = h.prepareIdentity(v.Token) })
+	return b.identity, b.err
 }
 
-func (h *Handler) prepareIdentity(t *keystone.Token) any {
+func (h *Handler) prepareIdentity(t *keystone.Token) (*headers.Identity, error) {
 	id, err := headers.Prepare(t, h.Headers)
 	switch {
 	case errors.Is(err, headers.ErrNoProject):
-		return &prepared{err: refuse(validate.NoProject, err)}
+		return nil, refuse(validate.NoProject, err)
 	case err != nil:
-		return &prepared{err: refuse(HeaderSafety, err)}
+		return nil, refuse(HeaderSafety, err)
 	}
 	h.noteCatalog(id.Catalog())
-	return &prepared{identity: id}
+	return id, nil
 }
 
 // noteCatalog counts what is wrong with a catalog, once for each token, and logs it once in the life of the process.

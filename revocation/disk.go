@@ -2,17 +2,16 @@ package revocation
 
 import (
 	"context"
-	"crypto/rand"
 	"crypto/sha256"
 	"encoding/hex"
 	"errors"
 	"fmt"
 	"io/fs"
-	"os"
 	"strconv"
 	"strings"
-	"syscall"
 	"time"
+
+	"authproxy/internal/privatedir"
 )
 
 // This file keeps the last good list in Poller.Dir. There are three files in it:
@@ -31,6 +30,7 @@ import (
 const (
 	listFile    = "revoked.pem"
 	fetchedFile = "revoked.fetched"
+	maxNote     = 1 << 12 // bytes of it
 )
 
 // keptList is what the round knows about the files.
@@ -79,17 +79,17 @@ func (p *Poller) loadKept(ctx context.Context) {
 }
 
 func (p *Poller) readKept(ctx context.Context) (*state, error) {
-	d, err := openDir(p.Dir)
+	d, err := privatedir.Open(p.Dir)
 	if err != nil {
 		return nil, err
 	}
-	defer d.root.Close()
-	signed, err := d.read(listFile)
+	defer d.Close()
+	signed, err := d.Read(listFile, maxSigned)
 	if err != nil {
 		return nil, err
 	}
 	var noted note
-	text, noteErr := d.read(fetchedFile)
+	text, noteErr := d.Read(fetchedFile, maxNote)
 	if noteErr == nil {
 		noted, noteErr = parseNote(text)
 	}
@@ -171,18 +171,18 @@ func (p *Poller) keep(u *update, fetched time.Time) {
 // keepList writes a whole list, which makes the journal void.
 func (p *Poller) keepList(u *update, fetched time.Time) error {
 	p.kept = keptList{lost: true, asked: p.kept.asked} // until all went well: try again
-	d, err := openDir(p.Dir)
+	d, err := privatedir.Open(p.Dir)
 	if err != nil {
 		return err
 	}
-	defer d.root.Close()
-	if err := d.write(listFile, u.signed); err != nil {
+	defer d.Close()
+	if err := d.Write(listFile, u.signed); err != nil {
 		return err
 	}
-	if err := d.write(fetchedFile, noteOf(u.next, fetched)); err != nil {
+	if err := d.Write(fetchedFile, noteOf(u.next, fetched)); err != nil {
 		return err
 	}
-	if err := d.root.Remove(journalFile); err != nil && !errors.Is(err, fs.ErrNotExist) {
+	if err := d.Remove(journalFile); err != nil {
 		return err
 	}
 	p.kept = keptList{sum: u.next.sum, signer: u.next.signers[0].Fingerprint(), at: fetched.Round(0), size: int64(len(u.signed)), asked: p.kept.asked}
@@ -191,22 +191,22 @@ func (p *Poller) keepList(u *update, fetched time.Time) error {
 
 // keepTime notes that the list on disk was in force at a later time.
 func (p *Poller) keepTime(u *update, fetched time.Time) error {
-	d, err := openDir(p.Dir)
+	d, err := privatedir.Open(p.Dir)
 	if err != nil {
 		return err
 	}
-	defer d.root.Close()
-	if _, err := d.root.Lstat(listFile); err != nil { // somebody removed it
+	defer d.Close()
+	if !d.Has(listFile) { // somebody removed it
 		p.kept.lost = true
 		if u.signed == nil {
-			return err
+			return fmt.Errorf("%s: %w", listFile, fs.ErrNotExist)
 		}
 		return p.keepList(u, fetched)
 	}
 	if err := p.writePending(d); err != nil {
 		return err
 	}
-	if err := d.write(fetchedFile, noteOf(u.next, fetched)); err != nil {
+	if err := d.Write(fetchedFile, noteOf(u.next, fetched)); err != nil {
 		p.kept.at = time.Time{}
 		return err
 	}
@@ -259,120 +259,4 @@ func parseNote(text []byte) (note, error) {
 		}
 	}
 	return n, nil
-}
-
-// directory is Poller.Dir while it is open. The list in it is signed, but who can write there can put back an older one
-// (and CVE-2013-2030 shows worse), so all must belong to this process's user, and symbolic links are refused.
-type directory struct{ root *os.Root }
-
-// openDir opens the directory and makes it, with mode 0700, where there is none.
-func openDir(path string) (directory, error) {
-	if err := os.MkdirAll(path, 0o700); err != nil && !errors.Is(err, fs.ErrExist) {
-		return directory{}, err
-	}
-	info, err := os.Lstat(path)
-	if err != nil {
-		return directory{}, err
-	}
-	if !info.IsDir() {
-		return directory{}, fmt.Errorf("%s is a symbolic link or no directory: name the directory itself", path)
-	}
-	root, err := os.OpenRoot(path)
-	if err != nil {
-		return directory{}, err
-	}
-	opened, err := root.Stat(".")
-	switch {
-	case err != nil:
-	case !os.SameFile(info, opened):
-		err = fmt.Errorf("%s changed while it was opened", path)
-	default:
-		err = checkOwn(path, opened)
-	}
-	if err != nil {
-		root.Close()
-		return directory{}, err
-	}
-	return directory{root}, nil
-}
-
-// checkOwn wants a file or directory to be this user's and nobody else's to write.
-func checkOwn(name string, info fs.FileInfo) error {
-	if st, ok := info.Sys().(*syscall.Stat_t); !ok || int64(st.Uid) != int64(os.Geteuid()) {
-		return fmt.Errorf("%s belongs to another user: chown it to user id %d", name, os.Geteuid())
-	}
-	if mode := info.Mode().Perm(); mode&0o022 != 0 {
-		return fmt.Errorf("%s has mode %#o, others can write to it: chmod go-w it", name, mode)
-	}
-	return nil
-}
-
-func (d directory) read(name string) ([]byte, error) {
-	f, err := d.open(name)
-	if err != nil {
-		return nil, err
-	}
-	defer f.Close()
-	text, err := readBounded(f)
-	if err != nil {
-		return nil, fmt.Errorf("%s: %w", name, err)
-	}
-	return text, nil
-}
-
-func (d directory) open(name string) (*os.File, error) {
-	info, err := d.root.Lstat(name)
-	if err != nil {
-		return nil, err
-	}
-	if !info.Mode().IsRegular() {
-		return nil, fmt.Errorf("%s is no regular file: remove it", name)
-	}
-	if err := checkOwn(name, info); err != nil {
-		return nil, err
-	}
-	f, err := d.root.Open(name)
-	if err != nil {
-		return nil, err
-	}
-	if opened, err := f.Stat(); err != nil || !os.SameFile(info, opened) {
-		f.Close()
-		return nil, fmt.Errorf("%s changed while it was opened", name)
-	}
-	return f, nil
-}
-
-// write replaces a file: even after a crash there is the old one or the new one, whole.
-func (d directory) write(name string, text []byte) error {
-	if info, err := d.root.Lstat(name); err == nil && !info.Mode().IsRegular() {
-		return fmt.Errorf("%s is no regular file: remove it", name)
-	}
-	temporary := "." + name + "." + rand.Text()
-	f, err := d.root.OpenFile(temporary, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
-	if err == nil {
-		_, err = f.Write(text)
-		err = errors.Join(err, f.Sync(), f.Close())
-	}
-	if err == nil {
-		err = d.root.Rename(temporary, name)
-	}
-	if err != nil {
-		d.root.Remove(temporary) // the first error is the one to tell
-		var cause syscall.Errno
-		if errors.As(err, &cause) {
-			err = cause // the rest names the temporary file, each time another
-		}
-		return fmt.Errorf("writing %s: %w", name, err)
-	}
-	return d.sync()
-}
-
-// sync makes new names last.
-func (d directory) sync() error {
-	self, err := d.root.Open(".")
-	if err != nil {
-		return err
-	}
-	defer self.Close()
-	return self.Sync()
 }

@@ -1,12 +1,11 @@
 package revocation
 
 import (
-	"bytes"
 	"context"
-	"errors"
 	"fmt"
-	"io"
 	"os"
+
+	"authproxy/internal/privatedir"
 )
 
 // maxSigned is the largest signed list that is read from a file, in bytes. One of a million entries has 200 MiB.
@@ -34,26 +33,9 @@ func (f FileSource) FetchRevocationList(ctx context.Context) ([]byte, error) {
 		return nil, err
 	}
 	defer file.Close()
-	text, err := readBounded(file)
+	text, err := privatedir.ReadBounded(file, maxSigned)
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", f.Path, err)
 	}
 	return text, nil
-}
-
-// readBounded reads a regular file, in one piece of memory if it does not grow meanwhile.
-func readBounded(f *os.File) ([]byte, error) {
-	info, err := f.Stat()
-	if err != nil {
-		return nil, err
-	}
-	var text bytes.Buffer
-	if info.Size() <= maxSigned {
-		text.Grow(int(info.Size()) + bytes.MinRead)
-		_, err = text.ReadFrom(io.LimitReader(f, maxSigned+1))
-	}
-	if err == nil && max(int64(text.Len()), info.Size()) > maxSigned {
-		err = errors.New("larger than 256 MiB")
-	}
-	return text.Bytes(), err
 }

@@ -40,7 +40,7 @@ func TestFoldInBackground(t *testing.T) {
 				n := known
 				mu.Unlock()
 				s := p.Current()
-				for i := max(0, n-3*size); i < n; i += 7 {
+				for i := max(0, n-3*size); i < n; i += 41 {
 					if !s.ContainsID(numbered32(i)) {
 						t.Errorf("%d of %d is not listed", i, n)
 						return

@@ -8,9 +8,9 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
-	"os"
-	"syscall"
 	"time"
+
+	"authproxy/internal/privatedir"
 )
 
 // This file keeps signed deltas behind the list, so that a revocation costs the disk what it adds and not the whole list.
@@ -48,9 +48,9 @@ func (p *Poller) keepDelta(u *update, fetched time.Time) error {
 		record = nil // not worth the room
 	}
 	k.pending, k.sum = append(k.pending, record...), u.next.sum
-	d, err := openDir(p.Dir)
+	d, err := privatedir.Open(p.Dir)
 	if err == nil {
-		defer d.root.Close()
+		defer d.Close()
 		err = p.writePending(d)
 	}
 	if err != nil {
@@ -70,14 +70,13 @@ func (p *Poller) keepDelta(u *update, fetched time.Time) error {
 }
 
 // writePending appends what is pending to the journal, or leaves it as it was.
-func (p *Poller) writePending(d directory) error {
+func (p *Poller) writePending(d privatedir.Dir) error {
 	k := &p.kept
 	if len(k.pending) == 0 {
 		return nil
 	}
-	if err := d.append(journalFile, k.empty, k.pending); err != nil {
-		var notOurs *notOursError
-		if errors.As(err, &notOurs) {
+	if err := d.Append(journalFile, k.empty, k.pending); err != nil {
+		if errors.Is(err, privatedir.ErrNotOurs) {
 			k.lost, k.pending = true, nil
 		}
 		return err
@@ -87,62 +86,9 @@ func (p *Poller) writePending(d directory) error {
 	return nil
 }
 
-// notOursError says that a file is not the one that was written here.
-type notOursError struct{ err error }
-
-func (e *notOursError) Error() string { return e.err.Error() }
-
-// append cuts a file off at offset and writes text behind that. It makes the file if offset is 0.
-func (d directory) append(name string, offset int64, text []byte) error {
-	info, err := d.root.Lstat(name)
-	isNew := errors.Is(err, fs.ErrNotExist) && offset == 0
-	switch {
-	case isNew:
-		err = nil
-	case err != nil:
-	case !info.Mode().IsRegular():
-		err = fmt.Errorf("%s is no regular file: remove it", name)
-	case info.Size() < offset:
-		err = fmt.Errorf("%s has been cut off by somebody else", name)
-	default:
-		err = checkOwn(name, info)
-	}
-	if err != nil {
-		return &notOursError{err}
-	}
-	f, err := d.root.OpenFile(name, os.O_WRONLY|os.O_CREATE, 0o600)
-	if err != nil {
-		return err
-	}
-	if opened, statErr := f.Stat(); !isNew && (statErr != nil || !os.SameFile(info, opened)) {
-		err = fmt.Errorf("%s changed while it was opened", name)
-	}
-	if err == nil {
-		err = f.Truncate(offset)
-	}
-	if err == nil {
-		_, err = f.WriteAt(text, offset)
-		if err = errors.Join(err, f.Sync()); err != nil {
-			_ = f.Truncate(offset) // else the next start finds a torn end, which it knows
-		}
-	}
-	err = errors.Join(err, f.Close())
-	if err == nil && isNew {
-		err = d.sync()
-	}
-	if err != nil {
-		var cause syscall.Errno
-		if errors.As(err, &cause) {
-			err = cause
-		}
-		return fmt.Errorf("writing %s: %w", name, err)
-	}
-	return nil
-}
-
 // readJournal applies the deltas that are kept behind st. last is when the last of them was fetched.
-func (p *Poller) readJournal(ctx context.Context, d directory, st *state) (_ *state, last time.Time, err error) {
-	f, err := d.open(journalFile)
+func (p *Poller) readJournal(ctx context.Context, d privatedir.Dir, st *state) (_ *state, last time.Time, err error) {
+	f, err := d.Open(journalFile)
 	if errors.Is(err, fs.ErrNotExist) {
 		return st, last, nil
 	}

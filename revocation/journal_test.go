@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"syscall"
 	"testing"
@@ -170,11 +171,12 @@ func TestJournalTorn(t *testing.T) {
 	if len(ends) != 3 || ends[2] != len(whole) {
 		t.Fatalf("records end at %v of %d", ends, len(whole))
 	}
-	step := 1
-	if testing.Short() {
-		step = 37
-	}
-	for cut := 0; cut <= len(whole); cut += step {
+	for cut := 0; cut <= len(whole); cut++ {
+		// Every byte of the last record, and around the ends of the others, which are made alike.
+		near := func(end int) bool { return cut > end-4 && cut < end+4 }
+		if cut < ends[1] && cut%13 != 0 && !slices.ContainsFunc(ends, near) || testing.Short() && cut%37 != 0 {
+			continue
+		}
 		if err := os.WriteFile(path, whole[:cut], 0o600); err != nil {
 			t.Fatal(err)
 		}

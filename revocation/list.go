@@ -14,6 +14,7 @@ import (
 	"strings"
 	"time"
 
+	"authproxy/internal/strictjson"
 	"authproxy/keystone"
 )
 
@@ -50,12 +51,8 @@ type Delta struct {
 	NextUpdate time.Time
 }
 
-const (
-	// maxID is the longest id and audit id in a list, in bytes. A SHA-512 in hex has 128, an audit id 22.
-	maxID = 255
-	// maxMembers bounds the members of one JSON object, so that looking for duplicate names stays linear in the input.
-	maxMembers = 32
-)
+// maxID is the longest id and audit id in a list, in bytes. A SHA-512 in hex has 128, an audit id 22.
+const maxID = 255
 
 // ParseList reads the signed content of a revocation list:
 //
@@ -109,36 +106,36 @@ func (d *document) asDelta() *Delta {
 }
 
 func parseDocument(content []byte) (*document, error) {
-	p := listParser{r: jsonReader{s: string(content)}}
+	p := listParser{r: strictjson.New(string(content))}
 	if err := p.document(); err != nil {
 		if errors.Is(err, ErrNotAList) {
 			return nil, err
 		}
-		return nil, fmt.Errorf("%w: byte %d: %w", ErrMalformed, p.r.i, err)
+		return nil, fmt.Errorf("%w: byte %d: %w", ErrMalformed, p.r.Offset(), err)
 	}
 	return &p.read, nil
 }
 
 type listParser struct {
-	r    jsonReader
+	r    strictjson.Reader
 	read document
 }
 
 func (p *listParser) document() error {
 	d, revoked, added := &p.read, false, false
-	err := p.r.object(func(name string) (err error) {
+	err := p.r.Object(func(name string) (err error) {
 		switch name {
 		case "token", "access":
 			return ErrNotAList
 		case "revoked":
 			revoked = true
-			return p.r.array(p.entry)
+			return p.r.Array(p.entry)
 		case "delta":
 			d.delta = true
 			return p.span()
 		case "added":
 			added = true
-			return p.r.array(p.entry)
+			return p.r.Array(p.entry)
 		case "issued":
 			d.Issued, err = p.timestamp(name)
 			return err
@@ -146,10 +143,10 @@ func (p *listParser) document() error {
 			d.NextUpdate, err = p.timestamp(name)
 			return err
 		case "sequence":
-			d.Sequence, err = p.r.unsigned()
+			d.Sequence, err = p.r.Unsigned()
 			return err
 		}
-		return p.r.skip()
+		return p.r.Skip()
 	})
 	switch {
 	case err != nil:
@@ -164,21 +161,21 @@ func (p *listParser) document() error {
 	if err != nil {
 		return err
 	}
-	return p.r.end()
+	return p.r.End()
 }
 
 // span reads {"from": 17, "to": 18}.
 func (p *listParser) span() error {
-	return p.r.object(func(name string) (err error) {
+	return p.r.Object(func(name string) (err error) {
 		switch name {
 		case "from":
-			p.read.from, err = p.r.unsigned()
+			p.read.from, err = p.r.Unsigned()
 			return err
 		case "to":
-			p.read.to, err = p.r.unsigned()
+			p.read.to, err = p.r.Unsigned()
 			return err
 		}
-		return p.r.skip()
+		return p.r.Skip()
 	})
 }
 
@@ -199,7 +196,7 @@ func (p *listParser) checkDelta(added bool) error {
 
 func (p *listParser) entry() error {
 	var e Entry
-	err := p.r.object(func(name string) (err error) {
+	err := p.r.Object(func(name string) (err error) {
 		switch name {
 		case "id":
 			e.ID, err = p.id()
@@ -208,11 +205,11 @@ func (p *listParser) entry() error {
 			e.AuditID, err = p.id()
 			return err
 		case "expires":
-			text, err := p.r.optionalString()
+			text, err := p.r.OptionalText()
 			e.Expires, _ = parseTime(text)
 			return err
 		}
-		return p.r.skip()
+		return p.r.Skip()
 	})
 	if err == nil && e.ID == "" && e.AuditID == "" {
 		err = errors.New("neither id nor audit_id")
@@ -225,7 +222,7 @@ func (p *listParser) entry() error {
 }
 
 func (p *listParser) id() (string, error) {
-	id, err := p.r.optionalString()
+	id, err := p.r.OptionalText()
 	if err == nil && len(id) > maxID {
 		err = fmt.Errorf("an id of %d bytes, more than %d", len(id), maxID)
 	}
@@ -233,7 +230,7 @@ func (p *listParser) id() (string, error) {
 }
 
 func (p *listParser) timestamp(name string) (time.Time, error) {
-	text, err := p.r.optionalString()
+	text, err := p.r.OptionalText()
 	if err != nil || text == "" {
 		return time.Time{}, err
 	}

@@ -29,6 +29,10 @@ const (
 const (
 	// grace is how long a source may take to notice that its time is over.
 	grace = time.Second
+	// minRate is how many bytes of an answer must come in a second, on average, and mostTime how long they may come in all: a
+	// list of a million entries has 200 MB, and a source that lets it drip must not hold the poller.
+	minRate  = 128 << 10
+	mostTime = 15 * time.Minute
 	// rebuildAfter is how often entries whose time has passed are dropped from a list that stays the same.
 	rebuildAfter = time.Hour
 )
@@ -51,7 +55,8 @@ type Poller struct {
 	LongPoll time.Duration
 	// MaxStale is the greatest age of a list that Fresh calls fresh.
 	MaxStale time.Duration
-	// Timeout bounds one fetch, and one wait for newer signing certificates.
+	// Timeout bounds how long an answer may take to begin, and may then stand still, and one wait for newer signing
+	// certificates. An answer that goes on coming may take longer, at no less than minRate and for mostTime.
 	Timeout time.Duration
 	// NoPKIInterval is the pause while the source says that it has no list, and no list is there from before.
 	NoPKIInterval time.Duration
@@ -87,6 +92,8 @@ type Poller struct {
 	fetching <-chan fetched // a fetch that has not returned
 	whole    bool           // the next question is for the whole list
 	waits    waiting
+
+	absent atomic.Bool // as seen.noPKI
 
 	mu   sync.Mutex
 	seen progress
@@ -228,6 +235,7 @@ func (p *Poller) succeeded(now time.Time, u *update, vanished int, soon time.Dur
 	s := p.Current()
 	p.mu.Lock()
 	before := p.seen
+	p.absent.Store(false)
 	p.seen = progress{lastAttempt: now, lastSuccess: now, lastResult: ResultOK, vanished: vanished, diskError: before.diskError,
 		longPoll: p.waits.good > 0, soon: soon, lists: before.lists, deltas: before.deltas, unmodified: before.unmodified}
 	switch u.kind {
@@ -272,6 +280,7 @@ func (p *Poller) failed(ctx context.Context, now time.Time, err error) {
 	p.seen.lastError = err
 	p.seen.lastResult = result
 	p.seen.noPKI = result == ResultNoPKI
+	p.absent.Store(p.seen.noPKI)
 	p.seen.failures++
 	p.seen.stale = held != nil && !fresh
 	p.seen.longPoll = false

@@ -5,12 +5,15 @@ import (
 	"errors"
 	"fmt"
 	"time"
+
+	"authproxy/internal/pace"
 )
 
 // Source is where signed revocation lists come from. keystone/client has the one that asks the Identity service.
 type Source interface {
 	// FetchRevocationList returns a CMS message as PEM: the "signed" member of what the Identity service answers. The error
-	// is certs.ErrNoPKI when this Keystone says that it has no list. The call ends when ctx does.
+	// is certs.ErrNoPKI when this Keystone says that it has no list. The call ends when ctx does, and tells pace.Progress of what
+	// comes, for ctx ends early where nothing does.
 	FetchRevocationList(ctx context.Context) (signed []byte, err error)
 }
 
@@ -45,8 +48,8 @@ type Answer struct {
 // fetch asks the source, and gives up on one that does not come back (a file on a dead network drive): Status has to say so.
 // There is no second fetch before the first one has returned.
 func (p *Poller) fetch(ctx context.Context, have Have) (Answer, error) {
-	timeout := or(p.Timeout, DefaultTimeout) + have.Wait
-	ctx, cancel := context.WithTimeout(ctx, timeout)
+	timeout := or(p.Timeout, DefaultTimeout)
+	ctx, cancel := pace.WithLimit(ctx, pace.Limit{First: timeout + have.Wait, Quiet: timeout, Rate: minRate, Most: mostTime})
 	defer cancel()
 	if p.fetching != nil {
 		select {
@@ -73,12 +76,12 @@ func (p *Poller) fetch(ctx context.Context, have Have) (Answer, error) {
 		select {
 		case f = <-result: // as a Source should
 		case <-time.After(grace):
-			return Answer{}, &fetchError{fmt.Errorf("no answer within %v, and the source did not stop", timeout)}
+			return Answer{}, &fetchError{fmt.Errorf("%w, and the source did not stop", context.Cause(ctx))}
 		}
 	}
 	p.fetching = nil
-	if f.err != nil && ctx.Err() != nil {
-		f.err = fmt.Errorf("no answer within %v: %w", timeout, f.err)
+	if slow := (*pace.SlowError)(nil); f.err != nil && errors.As(context.Cause(ctx), &slow) {
+		f.err = fmt.Errorf("%w: %w", slow, f.err)
 	}
 	if f.err != nil {
 		return Answer{}, &fetchError{f.err}

@@ -149,6 +149,9 @@ type Status struct {
 	LastClockJumpAt time.Time `json:"last_clock_jump_at,omitzero"`
 }
 
+// Absent says that there is no list, since the Identity service has told that it keeps none. It never waits.
+func (p *Poller) Absent() bool { return p.absent.Load() && p.current.Load() == nil }
+
 // Status tells how things stand.
 func (p *Poller) Status() Status {
 	seen := p.progress()

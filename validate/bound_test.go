@@ -61,3 +61,17 @@ func TestIdentifiedOnlyWhereItMatters(t *testing.T) {
 		})
 	}
 }
+
+// TestBindOfTheRequest: routes that share a Validator, and its cache, may have modes of their own.
+func TestBindOfTheRequest(t *testing.T) {
+	f := newFixture(t, certstest.RSA)
+	v := f.validator(func(o *Options) { o.Bind = bind.Disabled })
+	bound, free := f.pki(body("a", `,"bind":{"kerberos":"alice"}`)), f.pki(body("b", ""))
+	for range 2 {
+		want(t, v, bound, "")
+		wantRequest(t, v, Request{Token: bound, Bind: &bind.Permissive}, Bind)
+		wantRequest(t, v, Request{Token: free, Bind: &bind.Permissive}, "")
+		wantRequest(t, v, Request{Token: free, Bind: &bind.Required}, Bind)
+		wantRequest(t, v, Request{Token: bound, Bind: &bind.Required, Peer: bind.Peer{RemoteUser: "alice", AuthType: "Negotiate"}}, "")
+	}
+}

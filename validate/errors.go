@@ -45,6 +45,8 @@ const (
 	UnknownToken Reason = "unknown_token"
 	// Bind: the token is bound to an authentication that the request does not have.
 	Bind Reason = "bind"
+	// AccessRules: the application credential that the token came from is not meant for this request.
+	AccessRules Reason = "access_rules"
 )
 
 // Reasons that wrap ErrUnavailable.
@@ -55,17 +57,19 @@ const (
 	RevocationStale Reason = "revocation_stale"
 	// IdentityUnavailable: the token can only be validated online, and the Identity service does not answer.
 	IdentityUnavailable Reason = "identity_unavailable"
+	// ClientBusy: the same, and the client has as many questions to the Identity service under way as one may.
+	ClientBusy Reason = "client_busy"
 )
 
 // Reasons is every Reason, for metrics that want to start at zero.
 var Reasons = []Reason{
 	Missing, Malformed, TooLarge, BadSignature, UnknownSigner, SignerExpired, WeakAlgorithm, NotAToken, NoProject, Expired,
-	Revoked, Undecidable, UnknownToken, Bind, SignerUnavailable, RevocationStale, IdentityUnavailable,
+	Revoked, Undecidable, UnknownToken, Bind, AccessRules, SignerUnavailable, RevocationStale, IdentityUnavailable, ClientBusy,
 }
 
 // Unavailable says whether the reason goes with ErrUnavailable.
 func (r Reason) Unavailable() bool {
-	return r == SignerUnavailable || r == RevocationStale || r == IdentityUnavailable
+	return r == SignerUnavailable || r == RevocationStale || r == IdentityUnavailable || r == ClientBusy
 }
 
 // Error is what Validate fails with. It wraps ErrInvalid or ErrUnavailable, and the cause.

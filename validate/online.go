@@ -5,6 +5,7 @@ import (
 	"crypto/sha256"
 	"errors"
 	"fmt"
+	"sync/atomic"
 	"time"
 
 	"authproxy/keystone"
@@ -12,9 +13,9 @@ import (
 )
 
 // findOpaque gives the verified token for a text that only the Identity service can judge.
-func (v *Validator) findOpaque(ctx context.Context, text string, form token.Form, allowExpired bool) (*Verified, *Error) {
+func (v *Validator) findOpaque(ctx context.Context, text string, form token.Form, allowExpired bool, client string) (*Verified, *Error) {
 	share := v.elders != nil && form != token.PKI && form != token.PKIZ
-	a, refused := v.ask(ctx, text, allowExpired, share)
+	a, refused := v.ask(ctx, text, allowExpired, share, client)
 	if refused != nil {
 		return nil, refused
 	}
@@ -22,11 +23,11 @@ func (v *Validator) findOpaque(ctx context.Context, text string, form token.Form
 }
 
 // vouch accepts a signed token on the Identity service's word, which is good for token_cache_time.
-func (v *Validator) vouch(ctx context.Context, verified *Verified, now time.Time, expired bool) *Error {
+func (v *Validator) vouch(ctx context.Context, verified *Verified, now time.Time, expired bool, client string) *Error {
 	if now.UnixNano() < verified.vouched.Load() {
 		return nil
 	}
-	a, refused := v.ask(ctx, verified.text, expired, false)
+	a, refused := v.ask(ctx, verified.text, expired, false, client)
 	if refused != nil {
 		return refused
 	}
@@ -48,9 +49,11 @@ type answer struct {
 
 // ask puts a token to the Identity service, once for all who ask at the same time, and with a bound on how many at once. With
 // share, the answer may be one that others have kept, and is kept for them.
-func (v *Validator) ask(ctx context.Context, text string, allowExpired, share bool) (*answer, *Error) {
+func (v *Validator) ask(ctx context.Context, text string, allowExpired, share bool, client string) (*answer, *Error) {
 	digest := sha256.Sum256([]byte(text))
+	var mine atomic.Bool // it is this call that asks for all
 	flight := v.flights.DoChan(fmt.Sprintf("online %t %t %s", allowExpired, share, digest[:]), func() (any, error) {
+		mine.Store(true)
 		ctx := context.WithoutCancel(ctx) // the first caller's going away must not end it
 		if share {
 			if a := v.shared(ctx, text); a != nil {
@@ -58,7 +61,7 @@ func (v *Validator) ask(ctx context.Context, text string, allowExpired, share bo
 			}
 		}
 		a := &answer{since: v.o.Now()}
-		body, err := v.question(ctx, text, allowExpired)
+		body, err := v.question(ctx, text, allowExpired, client)
 		if err != nil {
 			return nil, err
 		}
@@ -78,6 +81,12 @@ func (v *Validator) ask(ctx context.Context, text string, allowExpired, share bo
 		if errors.Is(result.Err, ErrInvalid) {
 			return nil, refuse(UnknownToken, nil)
 		}
+		if errors.As(result.Err, new(errClientBusy)) {
+			if !mine.Load() {
+				return v.ask(ctx, text, allowExpired, share, client)
+			}
+			return nil, refuse(ClientBusy, result.Err)
+		}
 		if result.Err != nil {
 			return nil, refuse(IdentityUnavailable, result.Err)
 		}
@@ -85,8 +94,12 @@ func (v *Validator) ask(ctx context.Context, text string, allowExpired, share bo
 	}
 }
 
-// question is one question to the Identity service, if there is a place for it.
-func (v *Validator) question(ctx context.Context, text string, allowExpired bool) ([]byte, error) {
+// question is one question to the Identity service, if there is a place for it, and one for this client.
+func (v *Validator) question(ctx context.Context, text string, allowExpired bool, client string) ([]byte, error) {
+	if err := v.clients.enter(client); err != nil {
+		return nil, err
+	}
+	defer v.clients.leave(client)
 	select {
 	case v.asking <- struct{}{}:
 		defer func() { <-v.asking }()

@@ -20,6 +20,7 @@ import (
 	"authproxy/keystone"
 	"authproxy/keystone/token"
 	"authproxy/revocation"
+	"authproxy/revocation/events"
 	"authproxy/validate/bind"
 )
 
@@ -36,6 +37,15 @@ type Revocations interface {
 	Current() *revocation.Snapshot
 	// Fresh says whether that knowledge is young enough to be relied on.
 	Fresh(now time.Time) bool
+}
+
+// Events gives what is known of tokens that ended by what happened. *events.Poller is one.
+type Events interface {
+	Current() *events.Set
+	// Fresh says whether that knowledge is young enough to be relied on.
+	Fresh(now time.Time) bool
+	// Offered says whether the Identity service has events at all.
+	Offered() bool
 }
 
 // Online asks the Identity service about a token.
@@ -63,12 +73,20 @@ type Options struct {
 	InsecureSkipRevocation bool
 	// Stale says what is done with signed tokens while the list is not fresh. Without any list yet PolicyAccept is PolicyReject.
 	Stale revocation.Policy
+	// NoList says that the Identity service has told that it keeps no list of revoked tokens, and never gave one. Then the
+	// events alone say which are revoked, if it has those. nil: it has a list.
+	NoList func() bool
+	// Events may be nil. They end tokens of every form. Where the Identity service has them they are as needed for signed tokens as
+	// the list is: when they are not fresh, Stale says what is done.
+	Events Events
 	// NoPKI says that this Identity service has no PKI, so that signed tokens are put to it like any other. nil: it has.
 	NoPKI func() bool
 	// Online is nil where there is no Identity service: tokens that need one are refused.
 	Online Online
 	// OnlineLimit is how many questions to the Identity service may be under way at once; 32 by default.
 	OnlineLimit int
+	// OnlineLimitClient is how many of these may be for one client; half of OnlineLimit by default.
+	OnlineLimitClient int
 	// Shared is asked before the Identity service about UUID, Fernet and JWS tokens; it may be nil. Signed tokens never go there:
 	// a signature is verified faster than memcached answers, and what others wrote is no proof of it.
 	Shared Shared
@@ -83,6 +101,8 @@ type Options struct {
 	UndecidableOnline bool
 
 	Bind bind.Mode
+	// ServiceType is the upstream's type in catalogs; without it tokens with access rules are refused.
+	ServiceType string
 	// AllowExpiredWindow is for how long after its expiry a token may still count where a request allows expired ones; 48 h by
 	// default.
 	AllowExpiredWindow time.Duration
@@ -101,11 +121,20 @@ type Request struct {
 	Token string
 	// AllowExpired lets a token count for some time after its expiry; a valid service token gives this right.
 	AllowExpired bool
+	// Method and Path (decoded, as the client sent it) are what the token is to be used for; they matter to access rules alone.
+	Method, Path string
+	// SkipAccessRules leaves the access rules unchecked: a valid service token says that the request is one of a chain, which
+	// its user did not choose.
+	SkipAccessRules bool
 	// Peer is how the sender is authenticated besides the token.
 	Peer bind.Peer
 	// Identify, if it is set, gives the Peer instead. It is called only for a bound token that holds otherwise, so that what
 	// only costs time need not be done for others.
 	Identify func() bind.Peer
+	// Client is the address of who sends the request, "" where that says nothing: see Options.OnlineLimitClient.
+	Client string
+	// Bind is the mode for this request; nil: that of the Validator.
+	Bind *bind.Mode
 	// InsecureSkipBind leaves the binding unchecked: whoever vouches for the request answers for that.
 	InsecureSkipBind bool
 }
@@ -143,17 +172,21 @@ type Validator struct {
 	flights  singleflight.Group
 	elders   *elders // nil: nothing is shared
 	asking   chan struct{}
+	clients  *clients
 	counters counters
 }
 
 type counters struct {
 	hits, misses, negative, online atomic.Uint64
+	revoked                        [len(revokedBy)]atomic.Uint64
 }
 
 // Stats are figures since the start, and of this moment.
 type Stats struct {
 	// Hits, Misses and NegativeHits count look-ups in the cache; Online counts questions to the Identity service.
 	Hits, Misses, NegativeHits, Online uint64
+	// Revoked counts refusals of revoked tokens by what told of the revocation: see RevokedBy.
+	Revoked map[RevokedBy]uint64
 	// Evicted counts tokens that left the cache for want of room.
 	Evicted uint64
 	// Entries and Bytes are what the cache holds now.
@@ -184,13 +217,16 @@ func New(o Options) (*Validator, error) {
 	if o.OnlineLimit <= 0 {
 		o.OnlineLimit = 32
 	}
+	if o.OnlineLimitClient <= 0 {
+		o.OnlineLimitClient = max(1, o.OnlineLimit/2)
+	}
 	if o.AllowExpiredWindow == 0 {
 		o.AllowExpiredWindow = 48 * time.Hour
 	}
 	if o.Now == nil {
 		o.Now = time.Now
 	}
-	v := &Validator{o: o, refused: newRefusals(), asking: make(chan struct{}, o.OnlineLimit)}
+	v := &Validator{o: o, refused: newRefusals(), asking: make(chan struct{}, o.OnlineLimit), clients: newClients(o.OnlineLimitClient)}
 	if o.CacheTTL > 0 {
 		v.cache = newCache(o.CacheBytes)
 		if o.Shared != nil {
@@ -205,6 +241,10 @@ func (v *Validator) Stats() Stats {
 	s := Stats{
 		Hits: v.counters.hits.Load(), Misses: v.counters.misses.Load(),
 		NegativeHits: v.counters.negative.Load(), Online: v.counters.online.Load(),
+		Revoked: map[RevokedBy]uint64{},
+	}
+	for i, by := range revokedBy {
+		s.Revoked[by.kind] = v.counters.revoked[i].Load()
 	}
 	if v.cache != nil {
 		s.Entries, s.Bytes, s.Evicted = v.cache.size()
@@ -221,7 +261,7 @@ func (v *Validator) Validate(ctx context.Context, r Request) (*Verified, error) 
 	case len(text) > v.maxText():
 		return nil, refuse(TooLarge, fmt.Errorf("%d bytes of text, %d are allowed", len(text), v.maxText()))
 	}
-	verified, refused := v.find(ctx, text, r.AllowExpired)
+	verified, refused := v.find(ctx, text, r.AllowExpired, r.Client)
 	if refused == nil {
 		refused = v.judge(ctx, verified, r)
 	}
@@ -244,7 +284,7 @@ func (v *Validator) maxText() int {
 }
 
 // find gives the verified token for text: from the cache, or by verifying it now, once for all who ask at the same time.
-func (v *Validator) find(ctx context.Context, text string, allowExpired bool) (*Verified, *Error) {
+func (v *Validator) find(ctx context.Context, text string, allowExpired bool, client string) (*Verified, *Error) {
 	if v.cache != nil {
 		if hit := v.cache.get(text, v.o.Now()); hit != nil {
 			v.counters.hits.Add(1)
@@ -262,7 +302,7 @@ func (v *Validator) find(ctx context.Context, text string, allowExpired bool) (*
 	case v.o.Online == nil:
 		return nil, refuse(UnknownToken, fmt.Errorf("%s tokens are validated by an Identity service, and none is configured", form))
 	}
-	return v.findOpaque(ctx, text, form, allowExpired)
+	return v.findOpaque(ctx, text, form, allowExpired, client)
 }
 
 // keep puts a token into the cache until its expiry or the end of token_cache_time since it was verified, whichever is first.

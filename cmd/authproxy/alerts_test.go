@@ -18,6 +18,7 @@ func TestAlertRules(t *testing.T) {
 	}
 	p := newPKI(t)
 	k := newKeystone(t, p)
+	k.events = `{"events":[]}`
 	upstream, _, _ := echoUpstream(t)
 	r := begin(t, "--upstream", upstream.URL, "--config-file", k.config(t, ""))
 	r.eventually("ready", func() bool { code, _ := r.get(r.admin+"/readyz", ""); return code == 200 })
@@ -54,7 +55,7 @@ func TestAlertRules(t *testing.T) {
 		}
 	}
 	// What is worth an alert has one.
-	for _, name := range []string{"revocation_list_age_seconds", "signer_days_left", "entries_vanished_total", `result="replayed"`,
+	for _, name := range []string{"revocation_events_fresh", "revoked_tokens_total", "revocation_list_age_seconds", "signer_days_left", "entries_vanished_total", `result="replayed"`,
 		"signer_unavailable", "revocation_stale", "identity_unavailable"} {
 		if !strings.Contains(string(rules), name) {
 			t.Errorf("no rule about %s", name)

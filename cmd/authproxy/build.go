@@ -2,13 +2,13 @@ package main
 
 import (
 	"context"
-	"crypto/x509"
 	"errors"
 	"fmt"
 	"log/slog"
 	"net/http"
 	"net/netip"
 	"net/url"
+	"slices"
 
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/collectors"
@@ -19,27 +19,32 @@ import (
 	"authproxy/keystone/token"
 	"authproxy/proxy"
 	"authproxy/proxy/admin"
-	"authproxy/proxy/headers"
+	"authproxy/proxy/listen"
 	"authproxy/proxy/reload"
 	"authproxy/revocation"
+	"authproxy/revocation/events"
 	"authproxy/validate"
 	"authproxy/validate/bind"
 	"authproxy/validate/sharedcache"
 )
 
-// parts is the whole of a running proxy. Identity, certificates, list and shared are nil where the configuration has no use for them.
+// parts is the whole of a running proxy. Identity, certificates, list, events and shared are nil where the configuration has no use for them.
 type parts struct {
 	settings *settings
+	routes   []route
 	log      *slog.Logger
 	registry *prometheus.Registry
 
 	identity     *client.Client
 	certificates *certs.Store
 	list         *revocation.Poller
+	events       *events.Poller
 	shared       *sharedcache.Cache
 	validator    *validate.Validator
-	transport    *http.Transport
+	transports   []*http.Transport
 	data, admin  *http.Server
+
+	dataAddress, adminAddress listen.Address
 
 	senders  *senders
 	listener *reload.TLS // nil: no TLS
@@ -47,14 +52,12 @@ type parts struct {
 
 	local bool // certificates and list come from files, so a failure to load them is a mistake of the operator
 	life  lifetime
+	asked refetches
 }
 
 // build puts the parts together. It reads CA files, and starts nothing.
 func build(s *settings, log *slog.Logger) (*parts, error) {
-	if s.upstream == "" {
-		return nil, errNoUpstream
-	}
-	upstream, err := proxy.ParseUpstream(s.upstream, s.insecureUpstream)
+	routes, err := readRoutes(s)
 	if err != nil {
 		return nil, err
 	}
@@ -66,11 +69,11 @@ func build(s *settings, log *slog.Logger) (*parts, error) {
 	if err != nil {
 		return nil, err
 	}
-	p := &parts{settings: s, log: log, registry: prometheus.NewRegistry()}
+	p := &parts{settings: s, routes: routes, log: log, registry: prometheus.NewRegistry()}
 	p.registry.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}), (*collector)(p))
 
 	if c.AuthURL != "" {
-		if p.identity, err = newIdentity(c, log); err != nil {
+		if p.identity, err = newIdentity(c, routes, log); err != nil {
 			return nil, err
 		}
 	}
@@ -81,43 +84,35 @@ func build(s *settings, log *slog.Logger) (*parts, error) {
 		}
 		p.local = c.SigningCertFile != "" && (c.RevocationFile != "" || c.InsecureSkipRevocation)
 	}
+	p.events = newEvents(c, p.identity, log)
 	if p.shared, err = newSharedCache(&c.SharedCache, log); err != nil {
 		return nil, err
+	}
+	if p.dataAddress, err = listen.Parse(s.listen, "data"); err != nil {
+		return nil, fmt.Errorf("--listen: %w", err)
+	}
+	if p.adminAddress, err = listen.Parse(s.adminListen, "admin"); err != nil {
+		return nil, fmt.Errorf("--admin-listen: %w", err)
 	}
 	if err := p.buildListener(); err != nil {
 		return nil, err
 	}
-	if err := p.buildSenders(mode); err != nil {
+	if err := p.buildSenders(routes); err != nil {
 		return nil, err
+	}
+	if s.onlineLimitClient > s.onlineLimit {
+		return nil, fmt.Errorf("--online-limit-client %d is more than --online-limit %d, so that it would bound nothing", s.onlineLimitClient, s.onlineLimit)
 	}
 	if p.validator, err = validate.New(p.validation(mode)); err != nil {
 		return nil, err
 	}
 
-	roots, err := upstreamRoots(s.upstreamCAFile)
+	handler, err := p.buildRoutes(routes)
 	if err != nil {
 		return nil, err
 	}
-	p.transport = proxy.NewTransport(upstream, proxy.TransportOptions{DisableKeepAlives: !s.upstreamKeepAlive, RootCAs: roots})
-	handler := &proxy.Handler{
-		Validator:                         p.validator,
-		Upstream:                          upstream,
-		Transport:                         p.transport,
-		DelayAuthDecision:                 c.DelayAuthDecision,
-		ChallengeURI:                      challengeURI(c),
-		ServiceTokenRoles:                 c.ServiceTokenRoles,
-		InsecureServiceTokenRolesOptional: !c.ServiceTokenRolesRequired,
-		Headers:                           headers.Options{OmitCatalog: !c.IncludeServiceCatalog, MaxCatalog: s.maxCatalogSize},
-		InsecureServiceTokenSkipsBind:     c.InsecureServiceTokenSkipsBind,
-		Metrics:                           proxy.NewMetrics(p.registry),
-		Log:                               log,
-	}
-	if p.senders != nil {
-		handler.Peers, handler.Negotiate = p.senders.identifier, p.senders.kerberos != nil
-		handler.StripAlso = p.senders.headers
-	}
-	p.data = proxy.NewServer(p.life.track(handler), proxy.ServerOptions{MaxToken: c.MaxTokenSize, Log: log})
-	p.admin = proxy.NewServer(admin.New(admin.Options{Gatherer: p.registry, Ready: p.ready, Status: p.status}), proxy.ServerOptions{Log: log})
+	p.data = proxy.NewServer(p.life.track(handler), proxy.ServerOptions{MaxToken: c.MaxTokenSize, HTTP2: s.http2, Log: log})
+	p.admin = proxy.NewServer(admin.New(admin.Options{Gatherer: p.registry, Ready: p.ready, Status: p.status, Refetch: p.refetch}), proxy.ServerOptions{Log: log})
 	return p, nil
 }
 
@@ -141,12 +136,12 @@ func checkSources(c *config.AuthToken) error {
 	return nil
 }
 
-func newIdentity(c *config.AuthToken, log *slog.Logger) (*client.Client, error) {
+func newIdentity(c *config.AuthToken, routes []route, log *slog.Logger) (*client.Client, error) {
 	o := client.Options{
 		AuthURL: c.AuthURL,
 		CAFile:  c.CAFile, CertFile: c.CertFile, KeyFile: c.KeyFile, Insecure: c.Insecure,
 		ConnectTimeout: c.HTTPConnectTimeout, Retries: c.HTTPRequestMaxRetries,
-		NoCatalog: !c.IncludeServiceCatalog,
+		NoCatalog: !slices.ContainsFunc(routes, func(r route) bool { return r.IncludeServiceCatalog }),
 		Log:       log,
 	}
 	if c.AuthVersion != "auto" {
@@ -212,6 +207,25 @@ func newList(c *config.AuthToken, identity *client.Client, signers *certs.Store,
 	return p
 }
 
+// newEvents gives nil where there is nobody to ask about revocation events, or nothing that proves who answers: nobody signs
+// them, and where there is no list they are all that is known.
+func newEvents(c *config.AuthToken, identity *client.Client, log *slog.Logger) *events.Poller {
+	switch {
+	case c.RevocationEvents == "off" || identity == nil || c.AuthType == "none" || c.InsecureSkipRevocation:
+		return nil
+	case !provesItself(c):
+		log.Warn("revocation events are not used: auth_url is neither https with a verified server nor on this machine, so anyone could have made them up")
+		return nil
+	}
+	return &events.Poller{
+		Source:   identity,
+		Interval: c.RevocationCacheTime,
+		MaxStale: c.RevocationMaxStale,
+		Dir:      c.SigningDir,
+		Log:      log,
+	}
+}
+
 // validation is what the Validator is made of.
 func (p *parts) validation(mode bind.Mode) validate.Options {
 	c := p.settings.token
@@ -222,6 +236,9 @@ func (p *parts) validation(mode bind.Mode) validate.Options {
 		HashAlgorithms:         c.HashAlgorithms,
 		UndecidableOnline:      c.UndecidablePolicy == "online",
 		Bind:                   mode,
+		OnlineLimit:            p.settings.onlineLimit,
+		OnlineLimitClient:      p.settings.onlineLimitClient,
+		ServiceType:            c.ServiceType,
 		CacheTTL:               c.TokenCacheTime,
 		CacheBytes:             int(c.CacheSizeBytes),
 	}
@@ -240,7 +257,10 @@ func (p *parts) validation(mode bind.Mode) validate.Options {
 		}
 	}
 	if p.list != nil {
-		o.Revocations = p.list
+		o.Revocations, o.NoList = p.list, p.list.Absent
+	}
+	if p.events != nil {
+		o.Events = p.events
 	}
 	return o
 }
@@ -289,20 +309,4 @@ func isDefault(c *config.AuthToken, name string) bool {
 		}
 	}
 	return true
-}
-
-// upstreamRoots reads the CAs of an https upstream; nil stands for the system's.
-func upstreamRoots(path string) (*x509.CertPool, error) {
-	if path == "" {
-		return nil, nil
-	}
-	text, err := readPEM(path)
-	if err != nil {
-		return nil, fmt.Errorf("upstream-cafile: %w", err)
-	}
-	pool := x509.NewCertPool()
-	if !pool.AppendCertsFromPEM(text) {
-		return nil, fmt.Errorf("upstream-cafile: %s holds no certificate as PEM", path)
-	}
-	return pool, nil
 }

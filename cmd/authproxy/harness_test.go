@@ -227,6 +227,7 @@ type keystone struct {
 	mu        sync.Mutex
 	down      bool
 	list      []byte
+	events    string // "": this one has none
 	questions int
 }
 
@@ -259,7 +260,11 @@ func newKeystone(t *testing.T, p *pki) *keystone {
 			_, _ = w.Write(text())
 		}
 	}
-	mux.HandleFunc("GET /v3/OS-SIMPLE-CERT/certificates", signed(func() []byte { return p.signer.CertPEM }))
+	mux.HandleFunc("GET /v3/OS-SIMPLE-CERT/certificates", signed(func() []byte {
+		k.mu.Lock()
+		defer k.mu.Unlock()
+		return p.signer.CertPEM
+	}))
 	mux.HandleFunc("GET /v3/OS-SIMPLE-CERT/ca", signed(func() []byte { return p.ca.CertPEM() }))
 	mux.HandleFunc("GET /v3/auth/tokens/OS-PKI/revoked", signed(func() []byte {
 		k.mu.Lock()
@@ -267,6 +272,14 @@ func newKeystone(t *testing.T, p *pki) *keystone {
 		text, _ := json.Marshal(map[string]string{"signed": string(k.list)})
 		return text
 	}))
+	mux.HandleFunc("GET /v3/OS-REVOKE/events", func(w http.ResponseWriter, r *http.Request) {
+		k.mu.Lock()
+		defer k.mu.Unlock()
+		if k.events == "" {
+			w.WriteHeader(http.StatusNotFound)
+		}
+		fmt.Fprint(w, k.events)
+	})
 	k.Server = httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		k.mu.Lock()
 		down := k.down

@@ -83,7 +83,7 @@ var (
 	signersDesc    = describe("signers", "Signing certificates that are valid now.")
 	signerDaysDesc = describe("signer_days_left", "Days until the first and the last of the valid signing certificates ends.", "which")
 	listAgeDesc    = describe("revocation_list_age_seconds", "Age of the revocation list in force; absent without one.")
-	listFreshDesc  = describe("revocation_list_fresh", "1 if the revocation list is young enough to be relied on.")
+	listFreshDesc  = describe("revocation_list_fresh", "1 if the revocation list is young enough to be relied on; absent where revocation events are instead of it.")
 	sequenceDesc   = describe("revocation_list_sequence", "Sequence number of the revocation list; absent where the Identity service does not number it.")
 	nextUpdateDesc = describe("revocation_list_next_update_timestamp_seconds", "When the signer of the revocation list promised the next one; absent where he does not.")
 	longPollDesc   = describe("revocation_long_poll", "1 while the Identity service holds its answer back until a token is revoked.")
@@ -100,13 +100,18 @@ var (
 	filesDesc      = describe("files_stale", "1 if newer files cannot be used and older ones stay in use.", "what")
 	tlsDaysDesc    = describe("listener_certificate_days_left", "Days until the listener's TLS certificate ends; absent without TLS.")
 	brokenDesc     = describe("identity_not_answering", "1 while the Identity service has not been answering, so that most questions about tokens are not put to it.")
+	eventsDesc     = describe("revocation_events", "Revocation events in force; absent where the Identity service offers none.")
+	eventAgeDesc   = describe("revocation_events_age_seconds", "Age of the revocation events in force; absent without them.")
+	eventFreshDesc = describe("revocation_events_fresh", "1 if the revocation events are young enough to be relied on; absent without them.")
+	eventPollDesc  = describe("revocation_events_polls_total", "Fetches of revocation events by how they ended.", "result")
+	revokedDesc    = describe("revoked_tokens_total", "Requests refused since the token is revoked, by what told so.", "kind")
 	onlineDesc     = describe("online_validations_total", "Questions to the Identity service about tokens.")
 )
 
 func (c *collector) Describe(ch chan<- *prometheus.Desc) {
 	for _, d := range []*prometheus.Desc{readyDesc, signersDesc, signerDaysDesc, listAgeDesc, listFreshDesc, sequenceDesc,
 		nextUpdateDesc, longPollDesc, answersDesc, keptDesc, jumpsDesc, lookupsDesc, entriesDesc, bytesDesc, evictedDesc, onlineDesc, brokenDesc,
-		sharedDesc, sharingDesc, deadDesc, filesDesc, tlsDaysDesc} {
+		eventsDesc, eventAgeDesc, eventFreshDesc, eventPollDesc, revokedDesc, sharedDesc, sharingDesc, deadDesc, filesDesc, tlsDaysDesc} {
 		ch <- d
 	}
 }
@@ -143,7 +148,9 @@ func (c *collector) Collect(ch chan<- prometheus.Metric) {
 		if s.AgeKnown {
 			gauge(listAgeDesc, s.AgeSeconds)
 		}
-		gauge(listFreshDesc, oneIf(s.Fresh))
+		if !p.eventsInstead() {
+			gauge(listFreshDesc, oneIf(s.Fresh))
+		}
 		if s.Sequence > 0 {
 			gauge(sequenceDesc, float64(s.Sequence))
 		}
@@ -156,6 +163,19 @@ func (c *collector) Collect(ch chan<- prometheus.Metric) {
 		count(answersDesc, s.NotModified, "not_modified")
 		gauge(keptDesc, oneIf(s.DiskError == ""))
 		count(jumpsDesc, uint64(s.ClockJumps))
+	}
+	if p.events != nil {
+		s := p.events.Status()
+		if s.Offered {
+			gauge(eventsDesc, float64(s.Events))
+			gauge(eventFreshDesc, oneIf(s.Fresh))
+		}
+		if s.AgeKnown {
+			gauge(eventAgeDesc, s.AgeSeconds)
+		}
+		for result, n := range s.Polls {
+			count(eventPollDesc, n, string(result))
+		}
 	}
 	if p.shared != nil {
 		s := p.shared.Stats()
@@ -178,7 +198,11 @@ func (c *collector) Collect(ch chan<- prometheus.Metric) {
 	if p.identity != nil {
 		gauge(brokenDesc, oneIf(p.identity.Broken()))
 	}
-	s := figures(p.validator.Stats())
+	stats := p.validator.Stats()
+	for kind, n := range stats.Revoked {
+		count(revokedDesc, n, string(kind))
+	}
+	s := figures(stats)
 	count(lookupsDesc, s.Hits, "hit")
 	count(lookupsDesc, s.Misses, "miss")
 	count(lookupsDesc, s.NegativeHits, "negative")

@@ -23,7 +23,7 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) error {
 			"authproxy --upstream URL --signing-cert-file FILE --signing-ca-file FILE --revocation-file FILE [options]",
 		Description: "Options of [keystone_authtoken] can stand in the file, in the environment (AUTHPROXY_AUTH_URL) or be flags;\n" +
 			"flags win over the environment, the environment over files. Secrets have no flags. The same goes for the\n" +
-			"proxy's own options, but that they are never in the file.",
+			"proxy's own options, but that they are never in the file; routes to further upstreams can be, as sections [authproxy:route:NAME].",
 		Flags:                     flags(options),
 		Writer:                    stdout,
 		ErrWriter:                 stderr,
@@ -102,6 +102,12 @@ func printConfig(w io.Writer, s *settings) {
 			fmt.Fprintf(w, "\n[%s]\n", section)
 		}
 		fmt.Fprintln(w, v)
+	}
+	for _, r := range s.routes {
+		fmt.Fprintf(w, "\n[%s]\n", r.Section())
+		for _, v := range r.Effective() {
+			fmt.Fprintln(w, v)
+		}
 	}
 }
 

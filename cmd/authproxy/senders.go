@@ -4,7 +4,6 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
-	"strings"
 
 	"authproxy/proxy/peer"
 	"authproxy/proxy/peer/spnego"
@@ -30,7 +29,7 @@ func (p *parts) buildListener() error {
 	case s.tlsKeyFile == "":
 		return errors.New("--tls-cert-file needs --tls-key-file")
 	}
-	l := &reload.TLS{CertFile: s.tlsCertFile, KeyFile: s.tlsKeyFile, ClientCAFile: s.tlsClientCAFile}
+	l := &reload.TLS{CertFile: s.tlsCertFile, KeyFile: s.tlsKeyFile, ClientCAFile: s.tlsClientCAFile, HTTP2: s.http2}
 	if err := p.watch("listener", l.Files(), l.Load); err != nil {
 		return fmt.Errorf("TLS of --listen: %w", err)
 	}
@@ -38,8 +37,9 @@ func (p *parts) buildListener() error {
 	return nil
 }
 
-// buildSenders puts together what the operator gave to find out who sends a request, and says what is missing for the mode.
-func (p *parts) buildSenders(mode bind.Mode) error {
+// buildSenders puts together what the operator gave to find out who sends a request, and says what is missing for the modes of
+// the routes.
+func (p *parts) buildSenders(routes []route) error {
 	s := p.settings
 	fronts, err := peer.ParseFronts(s.trustedPeers, s.trustedPeerNames)
 	if err != nil {
@@ -51,21 +51,25 @@ func (p *parts) buildSenders(mode bind.Mode) error {
 	}
 	trusting := len(s.trustedPeers)+len(s.trustedPeerNames) > 0
 	certificates := s.tlsClientCAFile != ""
+	for _, r := range routes {
+		switch {
+		case r.bind.Mechanism() == bind.Kerberos && s.kerberosKeytab == "" && !trusting:
+			return errors.New("enforce_token_bind = kerberos refuses every token here: nothing tells who sends a request; give --kerberos-keytab or --trusted-peers")
+		case r.bind.Mechanism() == bind.X509 && !certificates:
+			return errors.New("enforce_token_bind = x509 refuses every token here: no client certificates are asked for; give --tls-client-ca-file")
+		case r.bind == bind.Required && s.kerberosKeytab == "" && !trusting && !certificates:
+			return errors.New("enforce_token_bind = required refuses every token here: nothing tells who sends a request; give --kerberos-keytab, --trusted-peers or --tls-client-ca-file")
+		}
+	}
 	switch {
 	case len(s.trustedPeerNames) > 0 && !certificates:
 		return errors.New("--trusted-peer-names needs --tls-client-ca-file: names count only in certificates of those CAs")
-	case fronts.UnixSocket && !strings.HasPrefix(s.listen, "unix:"):
+	case fronts.UnixSocket && !p.dataAddress.Unix() && !p.dataAddress.Systemd():
 		return fmt.Errorf("--trusted-peers: unix has no effect: --listen %s is no unix socket", s.listen)
 	case s.kerberosKeytab == "" && s.kerberosPrincipal != "":
 		return errors.New("--kerberos-principal needs --kerberos-keytab")
 	case s.kerberosKeytab == "" && !trusting && realms != nil:
 		return errors.New("--kerberos-realm-map needs --kerberos-keytab or --trusted-peers: nobody else brings a principal")
-	case mode.Mechanism() == bind.Kerberos && s.kerberosKeytab == "" && !trusting:
-		return errors.New("enforce_token_bind = kerberos refuses every token here: nothing tells who sends a request; give --kerberos-keytab or --trusted-peers")
-	case mode.Mechanism() == bind.X509 && !certificates:
-		return errors.New("enforce_token_bind = x509 refuses every token here: no client certificates are asked for; give --tls-client-ca-file")
-	case mode == bind.Required && s.kerberosKeytab == "" && !trusting && !certificates:
-		return errors.New("enforce_token_bind = required refuses every token here: nothing tells who sends a request; give --kerberos-keytab, --trusted-peers or --tls-client-ca-file")
 	case s.kerberosKeytab == "" && !trusting && !certificates:
 		return nil
 	}

@@ -14,6 +14,7 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"authproxy/certs"
+	"authproxy/proxy/listen"
 )
 
 // lifetime is what the shutdown needs to know of the requests, and the requests of the shutdown.
@@ -52,16 +53,23 @@ func (p *parts) serve(ctx context.Context) error {
 	if err := p.loadLocal(ctx); err != nil {
 		return err
 	}
-	admin, err := listen(ctx, "admin-listen", p.settings.adminListen)
+	handed, err := listen.FromSystemd()
 	if err != nil {
 		return err
+	}
+	admin, err := p.adminAddress.Listen(ctx, handed)
+	if err != nil {
+		return fmt.Errorf("--admin-listen: %w", err)
 	}
 	defer admin.Close() // does nothing where the server has closed it
-	data, err := listen(ctx, "listen", p.settings.listen)
+	data, err := p.dataAddress.Listen(ctx, handed)
 	if err != nil {
-		return err
+		return fmt.Errorf("--listen: %w", err)
 	}
 	defer data.Close()
+	for _, name := range handed.Rest() {
+		p.log.Warn("systemd has handed over a socket that no option asks for; write --listen systemd or --admin-listen systemd", slog.String("name", name))
+	}
 	defer p.close()
 
 	work, stop := context.WithCancel(context.WithoutCancel(ctx)) // outlives the signal: requests are still under way
@@ -83,12 +91,16 @@ func (p *parts) serve(ctx context.Context) error {
 	if p.list != nil {
 		group.Go(func() error { return p.list.Run(work) })
 	}
+	if p.events != nil {
+		group.Go(func() error { return p.events.Run(work) })
+	}
+	group.Go(func() error { return p.followHangups(work) })
 	for _, w := range p.watchers {
 		group.Go(func() error { return w.Run(work) })
 	}
-	scheme := "http://"
+	where := urlOf(data, p.listener != nil)
 	if p.listener != nil {
-		scheme, data = "https://", tls.NewListener(data, p.listener.Config())
+		data = tls.NewListener(data, p.listener.Config())
 	}
 	group.Go(func() error { return serveOn(p.admin, admin) })
 	group.Go(func() error { return serveOn(p.data, data) })
@@ -102,8 +114,9 @@ func (p *parts) serve(ctx context.Context) error {
 		p.shutdown(cut)
 		return nil
 	})
-	p.log.Info("listening", slog.String("url", scheme+data.Addr().String()), slog.String("admin", "http://"+admin.Addr().String()),
+	p.log.Info("listening", slog.String("url", where), slog.String("admin", urlOf(admin, false)),
 		slog.String("upstream", p.settings.upstream))
+	p.tell("READY=1")
 	err = group.Wait()
 	p.log.Info("stopped")
 	return err
@@ -124,13 +137,23 @@ func (p *parts) loadLocal(ctx context.Context) error {
 	return p.list.Load(ctx)
 }
 
-func listen(ctx context.Context, option, address string) (net.Listener, error) {
-	var config net.ListenConfig
-	l, err := config.Listen(ctx, "tcp", address)
-	if err != nil {
-		return nil, fmt.Errorf("--%s: %w", option, err)
+// urlOf is where requests for a listener go to.
+func urlOf(l net.Listener, encrypted bool) string {
+	switch address := l.Addr(); {
+	case address.Network() == "unix":
+		return "unix:" + address.String()
+	case encrypted:
+		return "https://" + address.String()
+	default:
+		return "http://" + address.String()
 	}
-	return l, nil
+}
+
+// tell lets the service manager know, if there is one.
+func (p *parts) tell(state string) {
+	if err := listen.Notify(state); err != nil {
+		p.log.Warn("the service manager was not told", slog.String("state", state), slog.Any("cause", err))
+	}
 }
 
 func serveOn(s *http.Server, l net.Listener) error {
@@ -143,6 +166,7 @@ func serveOn(s *http.Server, l net.Listener) error {
 // drain goes on serving while /readyz says 503.
 func (p *parts) drain(work context.Context) {
 	p.life.draining.Store(true)
+	p.tell("STOPPING=1")
 	p.log.Info("stopping", slog.Duration("drain_delay", p.settings.drainDelay))
 	select {
 	case <-time.After(p.settings.drainDelay):
@@ -175,7 +199,9 @@ func (p *parts) shutdown(cut context.CancelFunc) {
 }
 
 func (p *parts) close() {
-	p.transport.CloseIdleConnections()
+	for _, t := range p.transports {
+		t.CloseIdleConnections()
+	}
 	if p.identity != nil {
 		p.identity.Close()
 	}

@@ -16,28 +16,37 @@ import (
 
 // settings is everything that the command was told.
 type settings struct {
-	upstream          string
-	insecureUpstream  bool
-	upstreamKeepAlive bool
-	upstreamCAFile    string
-	maxCatalogSize    int
+	upstream           string
+	insecureUpstream   bool
+	upstreamKeepAlive  bool
+	upstreamCAFile     string
+	maxCatalogSize     int
+	headerEncoding     string
+	anonymous          []string
+	anonymousPreflight bool
+	requiredRoles      []string
+	routeFlags         multi
 
-	listen, adminListen         string
-	tlsCertFile, tlsKeyFile     string
-	tlsClientCAFile             string
-	kerberosKeytab              string
-	kerberosPrincipal           string
-	kerberosRealmMap            []string
-	trustedPeers                []string
-	trustedPeerNames            []string
-	remoteUserHeader            string
-	authTypeHeader              string
-	drainDelay, shutdownTimeout time.Duration
-	reloadInterval              time.Duration
-	logLevel, logFormat         string
-	checkConfig                 bool
+	listen, adminListen            string
+	tlsCertFile, tlsKeyFile        string
+	http2                          bool
+	tlsClientCAFile                string
+	kerberosKeytab                 string
+	kerberosPrincipal              string
+	kerberosRealmMap               []string
+	trustedPeers                   []string
+	trustedPeerNames               []string
+	forwardedFrom                  []string
+	onlineLimit, onlineLimitClient int
+	remoteUserHeader               string
+	authTypeHeader                 string
+	drainDelay, shutdownTimeout    time.Duration
+	reloadInterval                 time.Duration
+	logLevel, logFormat            string
+	checkConfig                    bool
 
 	token  *config.AuthToken // [keystone_authtoken]
+	routes []config.Route    // [authproxy:route:NAME] and --route
 	values []config.Value    // the proxy's own options, for --check-config
 }
 
@@ -45,7 +54,7 @@ type settings struct {
 // set by flag or by environment: --drain-delay, AUTHPROXY_DRAIN_DELAY.
 type ownOption struct {
 	name, help, byDefault string
-	to                    func(*settings) any // *string, *[]string, *bool, *int or *time.Duration
+	to                    func(*settings) any // *string, *[]string, *multi, *bool, *int or *time.Duration
 }
 
 func (o *ownOption) env() string {
@@ -65,10 +74,20 @@ func ownOptions() []ownOption {
 			func(s *settings) any { return &s.upstreamCAFile }},
 		{"max-catalog-size", "largest X-Service-Catalog in bytes, larger ones are left out; 0 is no limit", "49152",
 			func(s *settings) any { return &s.maxCatalogSize }},
-		{"listen", "address for requests, HOST:PORT", "127.0.0.1:8080", func(s *settings) any { return &s.listen }},
+		{"header-encoding", "how names that are not ASCII are written into identity headers: utf-8, or iso-8859-1 for Python services behind WSGI", "utf-8",
+			func(s *settings) any { return &s.headerEncoding }},
+		{"anonymous", "list of METHOD|METHOD /PATH: requests that need no token; /PATH/* is every path that begins with /PATH/", "",
+			func(s *settings) any { return &s.anonymous }},
+		{"anonymous-preflight", "CORS preflights (OPTIONS with Origin and Access-Control-Request-Method) need no token", "false",
+			func(s *settings) any { return &s.anonymousPreflight }},
+		{"required-roles", "list of roles of which a user needs one, or gets a 403", "", func(s *settings) any { return &s.requiredRoles }},
+		{"route", "NAME; path=/PATH; host=HOST; upstream=URL; ...: another upstream for requests beneath a path or for a host, as the section [authproxy:route:NAME] of a --config-file; more than once", "",
+			func(s *settings) any { return &s.routeFlags }},
+		{"listen", "address for requests: HOST:PORT, unix:/PATH[,mode=0660], or systemd for its socket with FileDescriptorName=data", "127.0.0.1:8080", func(s *settings) any { return &s.listen }},
 		{"tls-cert-file", "PEM file of the certificate, with its chain, that --listen shows; TLS is off without; taken into use when it changes", "",
 			func(s *settings) any { return &s.tlsCertFile }},
 		{"tls-key-file", "PEM file of its key", "", func(s *settings) any { return &s.tlsKeyFile }},
+		{"http2", "offer HTTP/2 to clients of a --listen that speaks TLS", "true", func(s *settings) any { return &s.http2 }},
 		{"tls-client-ca-file", "PEM file of the CAs whose client certificates are verified, if a client shows one: for tokens bound to x509, and for --trusted-peer-names", "",
 			func(s *settings) any { return &s.tlsClientCAFile }},
 		{"kerberos-keytab", "keytab of HTTP/HOST: clients authenticate by Negotiate (SPNEGO), for tokens bound to kerberos; taken into use when it changes", "",
@@ -81,11 +100,16 @@ func ownOptions() []ownOption {
 			func(s *settings) any { return &s.trustedPeers }},
 		{"trusted-peer-names", "the same by client certificate: list of DNS names and URIs in it", "",
 			func(s *settings) any { return &s.trustedPeerNames }},
+		{"forwarded-from", "list of addresses and networks of front ends whose X-Forwarded- headers and Forwarded are believed and added to, and the word unix", "127.0.0.0/8,::1,unix",
+			func(s *settings) any { return &s.forwardedFrom }},
+		{"online-limit", "how many questions about tokens the Identity service is asked at once; more are a 503", "32", func(s *settings) any { return &s.onlineLimit }},
+		{"online-limit-client", "how many of them for one client address, so that one client cannot keep out the others; 0 is half of --online-limit", "0",
+			func(s *settings) any { return &s.onlineLimitClient }},
 		{"remote-user-header", "header in which trusted peers tell the user (REMOTE_USER); removed from all requests where there are any such peers", "X-Remote-User",
 			func(s *settings) any { return &s.remoteUserHeader }},
 		{"auth-type-header", "header in which they tell how he was authenticated (AUTH_TYPE): Negotiate", "X-Auth-Type",
 			func(s *settings) any { return &s.authTypeHeader }},
-		{"admin-listen", "address for /metrics, /healthz, /readyz and /status, HOST:PORT", "127.0.0.1:8081",
+		{"admin-listen", "address for /metrics, /healthz, /readyz and /status: HOST:PORT, unix:/PATH[,mode=0660], or systemd for its socket with FileDescriptorName=admin", "127.0.0.1:8081",
 			func(s *settings) any { return &s.adminListen }},
 		{"reload-interval", "how often to look whether the files of TLS and Kerberos have changed", "10s", func(s *settings) any { return &s.reloadInterval }},
 		{"drain-delay", "after SIGTERM: how long to go on serving while /readyz says 503, so that load balancers notice", "3s",
@@ -98,17 +122,20 @@ func ownOptions() []ownOption {
 	}
 }
 
+// multi is an option that is given more than once, since its values may hold commas. In the environment each has its line.
+type multi []string
+
 // text is the value of any flag: the parsing is done later, in one place for flags and environment.
 type text struct {
 	value   string
-	list    bool // given more than once, values are joined
-	boolean bool // --flag is --flag=true
+	join    string // given more than once, values are joined by it; "": the last one counts
+	boolean bool   // --flag is --flag=true
 	given   bool
 }
 
 func (t *text) Set(value string) error {
-	if t.list && t.given {
-		value = t.value + "," + value
+	if t.join != "" && t.given {
+		value = t.value + t.join + value
 	}
 	t.value, t.given = value, true
 	return nil
@@ -125,16 +152,26 @@ func flags(options []config.Option) []cli.Flag {
 	for _, o := range ownOptions() {
 		to := o.to(new(settings))
 		_, boolean := to.(*bool)
-		_, list := to.(*[]string)
-		all = append(all, &cli.GenericFlag{Name: o.name, Usage: o.help, DefaultText: cmp.Or(o.byDefault, "unset"), Value: &text{boolean: boolean, list: list}})
+		join := ""
+		switch to.(type) {
+		case *[]string:
+			join = ","
+		case *multi:
+			join = "\n"
+		}
+		all = append(all, &cli.GenericFlag{Name: o.name, Usage: o.help, DefaultText: cmp.Or(o.byDefault, "unset"), Value: &text{boolean: boolean, join: join}})
 	}
 	for _, o := range options {
 		if o.Flag() == "" {
 			continue
 		}
+		join := ""
+		if o.Kind == config.List {
+			join = ","
+		}
 		all = append(all, &cli.GenericFlag{
 			Name: o.Flag(), Usage: o.Help, DefaultText: cmp.Or(o.Default, "unset"), Category: "[" + o.Section + "]",
-			Value: &text{list: o.Kind == config.List, boolean: o.Kind == config.Bool},
+			Value: &text{join: join, boolean: o.Kind == config.Bool},
 		})
 	}
 	return all
@@ -164,7 +201,7 @@ func readSettings(c *cli.Context, options []config.Option, environ []string) (*s
 		if err := parse(value, o.to(s)); err != nil {
 			problems = append(problems, &config.Error{Source: source, Text: err.Error()})
 		}
-		s.values = append(s.values, config.Value{Name: strings.ReplaceAll(o.name, "-", "_"), Text: value, Source: source})
+		s.values = append(s.values, config.Value{Name: strings.ReplaceAll(o.name, "-", "_"), Text: strings.ReplaceAll(value, "\n", ", "), Source: source})
 	}
 
 	in := config.Input{Files: c.StringSlice("config-file"), Flags: map[string]string{}}
@@ -181,8 +218,26 @@ func readSettings(c *cli.Context, options []config.Option, environ []string) (*s
 	var err error
 	if s.token, err = config.LoadAuthToken(in); err != nil {
 		problems = append(problems, err)
+	} else if s.routes, err = config.LoadRoutes(in.Files, s.routeFlags, s.inherited()); err != nil {
+		problems = append(problems, err)
 	}
 	return s, errors.Join(problems...)
+}
+
+// inherited are the values that count for routes which do not say otherwise. What makes requests pass more easily, rules for
+// requests without a token, is each route's own.
+func (s *settings) inherited() (values []config.Value) {
+	for _, v := range s.token.Effective() {
+		if v.Name == "enforce_token_bind" || v.Name == "delay_auth_decision" || v.Name == "include_service_catalog" {
+			values = append(values, v)
+		}
+	}
+	for _, v := range s.values {
+		if v.Name == "required_roles" {
+			values = append(values, v)
+		}
+	}
+	return values
 }
 
 func parse(value string, to any) (err error) {
@@ -191,6 +246,12 @@ func parse(value string, to any) (err error) {
 		*to = value
 	case *[]string:
 		for item := range strings.SplitSeq(value, ",") {
+			if item = strings.TrimSpace(item); item != "" {
+				*to = append(*to, item)
+			}
+		}
+	case *multi:
+		for item := range strings.Lines(value) {
 			if item = strings.TrimSpace(item); item != "" {
 				*to = append(*to, item)
 			}
@@ -206,7 +267,7 @@ func parse(value string, to any) (err error) {
 		}
 	case *int:
 		if *to, err = strconv.Atoi(value); err != nil || *to < 0 {
-			err = fmt.Errorf("%q is not a number of bytes", value)
+			err = fmt.Errorf("%q is not a whole number, 0 or more", value)
 		}
 	case *time.Duration:
 		if *to, err = time.ParseDuration(value); err != nil || *to < 0 {

@@ -8,11 +8,12 @@ import (
 	"authproxy/certs"
 	"authproxy/proxy/reload"
 	"authproxy/revocation"
+	"authproxy/revocation/events"
 	"authproxy/validate"
 )
 
 // ready says why requests should not come here, or nil. Ready is who knows the signing certificates and has a list that
-// counts, or knows that this Identity service has no PKI; once that was so, an Identity service that is down is no reason
+// counts, or knows that this Identity service has no PKI, and has asked for revocation events; once that was so, an Identity service that is down is no reason
 // to send the requests elsewhere.
 func (p *parts) ready() error {
 	if p.life.draining.Load() {
@@ -29,6 +30,17 @@ func (p *parts) ready() error {
 }
 
 func (p *parts) unready() error {
+	if err := p.unreadyOffline(); err != nil {
+		return err
+	}
+	if p.events != nil && !p.events.Asked() {
+		return errors.New("revocation events have not been asked for yet")
+	}
+	return nil
+}
+
+// unreadyOffline says what is missing to decide about signed tokens.
+func (p *parts) unreadyOffline() error {
 	if p.certificates == nil {
 		return nil // pki = off
 	}
@@ -44,12 +56,21 @@ func (p *parts) unready() error {
 	}
 	l := p.list.Status()
 	switch {
+	case p.eventsInstead():
+		if !p.events.Fresh(time.Now()) && p.settings.token.RevocationStalePolicy == "reject" {
+			return notYet("no fresh revocation events", p.events.Status().LastError)
+		}
 	case !l.Held:
 		return notYet("no revocation list", l.LastError)
 	case !l.Fresh && p.settings.token.RevocationStalePolicy == "reject":
 		return notYet("no fresh revocation list", l.LastError)
 	}
 	return nil
+}
+
+// eventsInstead says that the Identity service keeps no list, and has events, which tell the same.
+func (p *parts) eventsInstead() bool {
+	return p.list != nil && p.list.Absent() && p.events != nil && p.events.Offered()
 }
 
 func hasUsable(c certs.Status) bool {
@@ -73,14 +94,20 @@ type status struct {
 	Ready    bool   `json:"ready"`
 	NotReady string `json:"not_ready,omitempty"`
 
-	Upstream          string `json:"upstream"`
+	Upstream          string `json:"upstream,omitempty"`
 	DelayAuthDecision bool   `json:"delay_auth_decision"`
+	// Routes are absent where all requests go to Upstream.
+	Routes []routeStatus `json:"routes,omitempty"`
 	// IdentityURL is absent where the proxy runs without an Identity service.
 	IdentityURL string `json:"identity_url,omitempty"`
 	PKI         string `json:"pki"`
 
 	Certificates *certificateStatus `json:"certificates,omitempty"`
 	Revocation   *revocation.Status `json:"revocation,omitempty"`
+	// RevocationEvents is absent where they are not asked for.
+	RevocationEvents *events.Status `json:"revocation_events,omitempty"`
+	// RevokedHits counts refusals of revoked tokens by what told of the revocation.
+	RevokedHits map[validate.RevokedBy]uint64 `json:"revoked_hits"`
 	// RevocationSkipped says that revoked tokens are accepted (insecure_skip_revocation).
 	RevocationSkipped bool        `json:"revocation_skipped,omitempty"`
 	Cache             cacheStatus `json:"cache"`
@@ -94,6 +121,17 @@ type status struct {
 	KerberosPrincipals []string `json:"kerberos_principals,omitempty"`
 	// Files are those that are taken into use when they change, by what they are for.
 	Files map[string]reload.Status `json:"files,omitempty"`
+}
+
+type routeStatus struct {
+	Name              string   `json:"name"`
+	Hosts             []string `json:"hosts,omitempty"`
+	Path              string   `json:"path,omitempty"`
+	Upstream          string   `json:"upstream"`
+	DelayAuthDecision bool     `json:"delay_auth_decision"`
+	EnforceTokenBind  string   `json:"enforce_token_bind"`
+	RequiredRoles     []string `json:"required_roles,omitempty"`
+	Anonymous         []string `json:"anonymous,omitempty"`
 }
 
 type certificateStatus struct {
@@ -135,6 +173,11 @@ func (p *parts) status() any {
 		Upstream: p.settings.upstream, DelayAuthDecision: c.DelayAuthDecision, IdentityURL: c.AuthURL, PKI: c.PKI,
 		RevocationSkipped: p.certificates != nil && p.list == nil, RequestsUnderWay: p.life.underWay.Load(),
 	}
+	if len(p.settings.routes) > 0 {
+		for _, r := range p.routes {
+			s.Routes = append(s.Routes, routeStatus{r.Name, r.Hosts, r.Path, r.Upstream, r.DelayAuthDecision, r.bind.String(), r.RequiredRoles, r.rules.Names()})
+		}
+	}
 	if err := p.ready(); err != nil {
 		s.NotReady = err.Error()
 	} else {
@@ -151,7 +194,12 @@ func (p *parts) status() any {
 		st := p.list.Status()
 		s.Revocation = &st
 	}
-	s.Cache = cacheStatus(figures(p.validator.Stats()))
+	if p.events != nil {
+		st := p.events.Status()
+		s.RevocationEvents = &st
+	}
+	stats := p.validator.Stats()
+	s.RevokedHits, s.Cache = stats.Revoked, figures(stats)
 	if p.shared != nil {
 		n := p.shared.Stats()
 		s.SharedCache = &sharedStatus{

@@ -24,8 +24,8 @@ const rotateHelp = `Changes the signing certificate and its key with no outage, 
 
 status says where you are and what is next. rollback leads back from anywhere before finish.
 
-If the signing key was stolen: prepare, publish, switch --wait 0s, finish --force-compromised, and restart the proxies,
-which would notice within cert_refresh_interval by themselves.`
+If the signing key was stolen: prepare, publish, switch --wait 0s, finish --force-compromised, and make each proxy fetch at once by
+SIGHUP or "curl -X POST http://127.0.0.1:8081/refetch"; by themselves they notice within cert_refresh_interval.`
 
 // defaultWait is twice the default of cert_refresh_cooldown: by then a proxy that meets a token by the new key is free to fetch
 // its certificate.

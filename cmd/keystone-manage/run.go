@@ -49,6 +49,12 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) error {
 				Description: "Goes through the rule of an action, like identity:update_user, with a caller and a target, prints what each check\n" +
 					"comes to, and exits with 1 where the answer is no. Of the target it knows what --target says.",
 				Flags: policyCheckFlags(), Action: t.policyCheck},
+			{Name: "revocation_advance", Usage: "number the revocation list anew after the database was restored from a backup", ArgsUsage: " ",
+				Description: "A restored database takes the list's sequence number back, and proxies that know a later list take each one for a\n" +
+					"replay and do not use it. This gives the list a number that is higher than any it can have had. It never goes back, and\n" +
+					"doing it again does no harm. Servers may be running; they follow by themselves.",
+				Flags:  []cli.Flag{&cli.Int64Flag{Name: "past", Usage: "go just beyond `N`, the highest revocation.sequence in /status of a proxy; where the list is beyond it, change nothing"}},
+				Action: t.revocationAdvance},
 			{Name: "token_flush", Usage: "remove the records of tokens that expired long enough ago", ArgsUsage: " ", Action: t.tokenFlush},
 		},
 		Action: func(c *cli.Context) error {
@@ -113,6 +119,36 @@ func (t tool) tokenFlush(c *cli.Context) error {
 		return err
 	})
 }
+
+func (t tool) revocationAdvance(c *cli.Context) error {
+	past := c.Int64("past")
+	if c.IsSet("past") && (past < 1 || past > maxPast) {
+		return fmt.Errorf("--past %d: a sequence number is from 1 to %d", past, int64(maxPast))
+	}
+	return t.withDatabase(c, (*app.Settings).OpenStore, func(_ *app.Settings, db *sql.Store) error {
+		now := time.Now()
+		before, err := db.ListState(c.Context)
+		if err != nil {
+			return err
+		}
+		if !c.IsSet("past") {
+			past = tokens.AdvancePast(before, now)
+		}
+		state, moved, err := db.AdvanceList(c.Context, past, now)
+		switch {
+		case err != nil:
+			return err
+		case moved:
+			fmt.Fprintf(t.stdout, "The revocation list has the sequence number %d now; it had %d.\n", state.Sequence, before.Sequence)
+		default:
+			fmt.Fprintf(t.stdout, "The revocation list has the sequence number %d, which is beyond %d: nothing to do.\n", state.Sequence, past)
+		}
+		return nil
+	})
+}
+
+// maxPast leaves room for a thousand years of milliseconds, and for readers who have numbers as 64-bit floats.
+const maxPast = 1 << 52
 
 func bootstrapFlags() []cli.Flag {
 	text := func(name, env, value, usage string) cli.Flag {

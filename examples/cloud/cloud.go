@@ -27,6 +27,8 @@ type Cloud struct {
 	Dir, Bin string
 	// Provider is [token] provider of the identity backend; pki by default.
 	Provider string
+	// TokenExtra are further lines of the identity backend's [token].
+	TokenExtra string
 	// PollPeriod is revocation_cache_time of the proxy, in whole seconds; 2 s by default.
 	PollPeriod time.Duration
 	// Database is [database] connection; a file in Dir by default.
@@ -145,12 +147,13 @@ admin_port = %[3]s
 connection = %[5]s
 [token]
 provider = %[4]s
+%[6]s
 [signing]
 certfile = %[1]s/ssl/certs/signing_cert.pem
 keyfile = %[1]s/ssl/private/signing_key.pem
 ca_certs = %[1]s/ssl/certs/ca.pem
 ca_key = %[1]s/ssl/private/cakey.pem
-`, c.Dir, publicPort, adminPort, c.Provider, c.Database)
+`, c.Dir, publicPort, adminPort, c.Provider, c.Database, c.TokenExtra)
 }
 
 // Listen chooses free addresses and sets the URLs. Prepare does so too.

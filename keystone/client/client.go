@@ -71,7 +71,8 @@ type Options struct {
 	ConnectTimeout time.Duration
 	// Timeout bounds one request from its start to the last byte of the answer; default 10 s.
 	Timeout time.Duration
-	// ListTimeout does the same for the revocation list, which may be long; default 60 s.
+	// ListTimeout does the same for the revocation list and for events, which may be long; default 15 min. Whoever asks for them
+	// bounds how slowly they may come (package pace).
 	ListTimeout time.Duration
 	// Retries is how often a request is sent again that found no connection.
 	Retries int
@@ -129,7 +130,7 @@ func New(o Options) (*Client, error) {
 	}
 	o.ConnectTimeout = cmp.Or(o.ConnectTimeout, 5*time.Second)
 	o.Timeout = cmp.Or(o.Timeout, 10*time.Second)
-	o.ListTimeout = cmp.Or(o.ListTimeout, time.Minute)
+	o.ListTimeout = cmp.Or(o.ListTimeout, 15*time.Minute)
 	o.MaxListSize = cmp.Or(o.MaxListSize, maxList)
 	c := &Client{options: o, log: o.Log, now: o.Now, base: base}
 	if c.log == nil {

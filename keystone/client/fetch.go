@@ -77,6 +77,10 @@ func (c *Client) api() string {
 	return c.endpoints.Load().v3
 }
 
+// accessRules says that whoever asks enforces the access rules of application credentials. Without it Keystone does not know
+// tokens that have some.
+var accessRules = http.Header{"Openstack-Identity-Access-Rules": {"1"}}
+
 // Validate asks the service about a token, GET /v3/auth/tokens. body is the JSON of the token ({"token":{…}}), in v2.0
 // {"access":{…}}. allowExpired also accepts one that expired within the service's allow_expired_window, which v2.0 knows nothing
 // of. The error wraps ErrNotFound where the service says that there is no such token: a 404 that has Keystone's error body, since
@@ -99,7 +103,7 @@ func (c *Client) Validate(ctx context.Context, text string, allowExpired bool) (
 	if _, err := c.token(ctx, ""); err != nil {
 		return nil, fmt.Errorf("%s: %w", doing, err)
 	}
-	r := call{doing: doing, method: http.MethodGet, url: c.endpoints.Load().v3 + "/auth/tokens", subject: text, limit: maxTokenBody, timeout: c.options.Timeout}
+	r := call{doing: doing, method: http.MethodGet, url: c.endpoints.Load().v3 + "/auth/tokens", subject: text, header: accessRules, limit: maxTokenBody, timeout: c.options.Timeout}
 	if len(query) > 0 {
 		r.url += "?" + query.Encode()
 	}

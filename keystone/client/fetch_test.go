@@ -175,6 +175,19 @@ func TestValidateRequest(t *testing.T) {
 	}
 }
 
+// TestValidateEnforcesAccessRules: Keystone does not know tokens with access rules unless it is told that they are enforced.
+func TestValidateEnforcesAccessRules(t *testing.T) {
+	id := newIdentity(t)
+	says := ""
+	id.routes["/v3/auth/tokens"] = func(w http.ResponseWriter, r *http.Request) {
+		says = r.Header.Get("OpenStack-Identity-Access-Rules")
+		text("{}")(w, r)
+	}
+	if _, err := newClient(t, id.options(t)).Validate(t.Context(), "some-token", false); err != nil || says != "1" {
+		t.Errorf("%q, %v", says, err)
+	}
+}
+
 // TestValidateOddText: what cannot stand in a header is no token, and costs no request.
 func TestValidateOddText(t *testing.T) {
 	id := newIdentity(t)

@@ -13,6 +13,8 @@ import (
 	"net/http"
 	"net/url"
 	"time"
+
+	"authproxy/internal/pace"
 )
 
 // call is one request to the service.
@@ -86,7 +88,7 @@ func (c *Client) once(ctx context.Context, r call) (answer, error) {
 		return answer{}, fit(ctx, err)
 	}
 	defer resp.Body.Close()
-	body, err := io.ReadAll(io.LimitReader(resp.Body, r.limit+1))
+	body, err := io.ReadAll(io.LimitReader(progressReader{ctx, resp.Body}, r.limit+1))
 	if err == nil {
 		// At the end of ctx net/http closes the connection; a server that sees this and ends its answer in good order can make
 		// half a body look like all of it.
@@ -99,6 +101,18 @@ func (c *Client) once(ctx context.Context, r call) (answer, error) {
 		return answer{}, fmt.Errorf("the answer is longer than %d bytes", r.limit)
 	}
 	return answer{resp.StatusCode, resp.Header, body}, nil
+}
+
+// progressReader tells of what comes to whoever bounds the request by its progress.
+type progressReader struct {
+	ctx context.Context
+	r   io.Reader
+}
+
+func (p progressReader) Read(b []byte) (int, error) {
+	n, err := p.r.Read(b)
+	pace.Progress(p.ctx, n)
+	return n, err
 }
 
 // noConnection says that nothing of the request has left yet.

@@ -71,6 +71,7 @@ type AuthToken struct {
 	RevocationLongPoll     time.Duration // 0 is off
 	RevocationMaxStale     time.Duration
 	RevocationStalePolicy  string // "reject", "online" or "accept"
+	RevocationEvents       string // "auto" or "off"
 	CertRefreshInterval    time.Duration
 	CertRefreshCooldown    time.Duration
 	CheckRevocationsCached bool // always true
@@ -280,6 +281,9 @@ func keepingFields() []field[AuthToken] {
 		{Option{Name: "revocation_stale_policy", Default: "reject", Choices: []string{"reject", "online", "accept"},
 			Help: "with no list younger than that: reject tokens (503), ask the Identity service, or accept them"},
 			func(a *AuthToken) any { return &a.RevocationStalePolicy }},
+		{Option{Name: "revocation_events", Default: "auto", Choices: []string{"auto", "off"},
+			Help: "revocation events (OS-REVOKE): auto (where the Identity service offers them, over https or from this machine), off"},
+			func(a *AuthToken) any { return &a.RevocationEvents }},
 		{Option{Name: "check_revocations_for_cached", Default: "true", Help: "cached tokens are always checked; false only draws a warning"},
 			func(a *AuthToken) any { return &a.CheckRevocationsCached }},
 		{Option{Name: "cert_refresh_interval", Default: "3600", Min: 1, Help: "seconds between two fetches of the signing certificates"},

@@ -7,6 +7,7 @@ import (
 	"os"
 	"path/filepath"
 	"reflect"
+	"regexp"
 	"slices"
 	"strings"
 	"testing"
@@ -46,7 +47,7 @@ func TestDefaults(t *testing.T) {
 		PKI: "auto", HashAlgorithms: []string{"md5"}, EnforceTokenBind: "permissive", IncludeServiceCatalog: true, UndecidablePolicy: "online",
 		MaxTokenSize: 64 << 10, MaxInflatedSize: 512 << 10, ServiceTokenRoles: []string{"service"}, ServiceTokenRolesRequired: true,
 		TokenCacheTime: 5 * time.Minute, CacheSizeBytes: 64 << 20, RevocationCacheTime: 10 * time.Second, RevocationLongPoll: 30 * time.Second, RevocationMaxStale: 5 * time.Minute,
-		RevocationStalePolicy: "reject", CertRefreshInterval: time.Hour, CertRefreshCooldown: 30 * time.Second, CheckRevocationsCached: true,
+		RevocationStalePolicy: "reject", RevocationEvents: "auto", CertRefreshInterval: time.Hour, CertRefreshCooldown: 30 * time.Second, CheckRevocationsCached: true,
 		SharedCache: SharedCache{DeadRetry: 5 * time.Minute, SocketTimeout: time.Second, UnusedTimeout: time.Minute, MaxConnections: 10},
 	}
 	if !reflect.DeepEqual(a, want) {
@@ -402,15 +403,37 @@ func TestOptionTable(t *testing.T) {
 			t.Errorf("%s: variable %q", o.Name, o.EnvName())
 		}
 	}
+	// The loader remembers by name what was given, so a name that it is asked for is there once.
+	asked := map[string]bool{}
+	sources, err := filepath.Glob("keystone*.go")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, path := range sources {
+		text, err := os.ReadFile(path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, m := range regexp.MustCompile(`l\.(?:where|given|replace|checkOneLine)\("(\w+)"`).FindAllSubmatch(text, -1) {
+			asked[string(m[1])] = true
+		}
+	}
+	if !asked["provider"] || !asked["connection"] {
+		t.Errorf("names that the loader is asked for: %v", asked)
+	}
 	seen = map[string]bool{}
 	for _, f := range keystoneTable() {
 		if f.at == nil {
 			continue
 		}
-		if seen[f.Name] {
-			t.Errorf("%s is there twice; the loader remembers values by name", f.Name)
+		key := f.Name
+		if !asked[key] {
+			key = f.label()
 		}
-		seen[f.Name] = true
+		if seen[key] {
+			t.Errorf("%s is there twice", key)
+		}
+		seen[key] = true
 	}
 }
 

@@ -33,6 +33,16 @@ type Keystone struct {
 	// PolicyRemoteChecks says which servers rules may ask: "off", "https" or "insecure_http", which has https too.
 	PolicyRemoteChecks string
 
+	// ListLimits bound lists by section, "" for [DEFAULT]; only sections that say so are there. 0 is no bound.
+	ListLimits map[string]int
+	// MaxProjectTreeDepth is how many levels of projects there may be.
+	MaxProjectTreeDepth int
+	// Inherit makes roles count that are inherited by projects ([os_inherit] enabled).
+	Inherit bool
+
+	// Later adds attributes to answers that clients of later releases look for (api_compat).
+	Later bool
+
 	// [token]
 	Provider         string // "uuid", "pki" or "pkiz"
 	TokenExpiration  time.Duration
@@ -56,8 +66,10 @@ type Keystone struct {
 	// CatalogDriver is "sql", or "endpoint_filter.sql" for catalogs that show the endpoints of a project alone.
 	CatalogDriver string
 
-	values   []Value
-	warnings []Warning
+	apiCompat string
+	limits    [len(limitSections)]string // of ListLimits, as written
+	values    []Value
+	warnings  []Warning
 }
 
 // Signing is the [signing] section: where the certificate and key are that sign tokens, and what pki_setup makes them from.
@@ -121,12 +133,13 @@ func LoadKeystone(in Input) (*Keystone, error) {
 	if err := l.err(); err != nil {
 		return nil, err
 	}
+	k.ListLimits, k.Later = k.listLimits(), k.apiCompat == "later"
 	k.values, k.warnings = l.values, l.warnings
 	return k, nil
 }
 
 func keystoneTable() []field[Keystone] {
-	return slices.Concat(defaultFields(), tokenFields(), signingFields(), delegationFields(), driverFields())
+	return slices.Concat(defaultFields(), resourceFields(), tokenFields(), signingFields(), delegationFields(), driverFields())
 }
 
 func defaultFields() []field[Keystone] {

@@ -188,7 +188,7 @@ func (k *Keystone) checkDatabase(l *loader) {
 // keystoneSections are the sections of a Kilo keystone.conf, apart from those that options here name.
 var keystoneSections = []string{"cache", "credential", "domain_config", "endpoint_filter", "endpoint_policy", "eventlet_server",
 	"eventlet_server_ssl", "federation", "fernet_tokens", "identity_mapping", "kvs", "ldap", "matchmaker_redis", "matchmaker_ring",
-	"memcache", "oauth1", "os_inherit", "oslo_messaging_amqp", "oslo_messaging_qpid", "oslo_messaging_rabbit", "oslo_middleware",
+	"memcache", "oauth1", "oslo_messaging_amqp", "oslo_messaging_qpid", "oslo_messaging_rabbit", "oslo_middleware",
 	"oslo_policy", "paste_deploy", "policy", "revoke", "saml", "sql", "trust"}
 
 // foreignKeys warns of what the file says and nothing here acts on, so that nobody takes it for done.

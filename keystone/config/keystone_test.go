@@ -31,6 +31,7 @@ func TestKeystoneDefaults(t *testing.T) {
 		AuthMethods: []string{"password", "token", "oauth1"}, DefaultDomainID: "default",
 		PolicyDefaultRule: "default", PolicyRemoteChecks: "off",
 		Trust: Trust{Enabled: true, MaxRedelegationCount: 3}, CatalogDriver: "sql", OAuth1: OAuth1{8 * time.Hour, 24 * time.Hour}, EndpointFilter: EndpointFilter{AllIfNone: true},
+		MaxProjectTreeDepth: 5, ListLimits: map[string]int{}, apiCompat: "kilo",
 	}
 	if !reflect.DeepEqual(k, want) {
 		t.Errorf("got\n%+v\nwant\n%+v", k, want)
@@ -233,5 +234,25 @@ func TestFindKeystoneConf(t *testing.T) {
 	}
 	if got, err := FindKeystoneConf(blocked, root); err == nil {
 		t.Errorf("a home that is no directory gave %s", got)
+	}
+}
+
+func TestListLimits(t *testing.T) {
+	for text, want := range map[string]map[string]int{
+		"":                             {},
+		"[DEFAULT]\nlist_limit = 7":    {"": 7},
+		"[DEFAULT]\nlist_limit =":      {},
+		"[identity]\nlist_limit = 0":   {"identity": 0},
+		"[assignment]\nlist_limit = 5": {"assignment": 5, "resource": 5, "role": 5},
+		"[assignment]\nlist_limit = 5\n[role]\nlist_limit = 6": {"assignment": 5, "resource": 5, "role": 6},
+	} {
+		path := filepath.Join(t.TempDir(), "keystone.conf")
+		if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		k, err := LoadKeystone(Input{Files: []string{path}})
+		if err != nil || !reflect.DeepEqual(k.ListLimits, want) || len(k.Warnings()) > 0 {
+			t.Errorf("%q: %v, %v %v, want %v", text, k, err, texts(k.Warnings()), want)
+		}
 	}
 }

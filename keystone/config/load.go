@@ -1,6 +1,7 @@
 package config
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"slices"
@@ -26,6 +27,8 @@ type loader struct {
 	prefix  string // of environment variables; "" for none
 	env     map[string]string
 	flags   map[string]string
+	// flagName, if it is set, is the one flag that all of flags were parts of.
+	flagName string
 
 	used     map[string]raw // by option name, what was given for it
 	values   []Value
@@ -90,7 +93,7 @@ func (o *Option) names() [][2]string {
 // find looks an option up in its sources, highest precedence first.
 func (l *loader) find(o *Option) (raw, bool) {
 	if text, ok := l.flags[o.Flag()]; ok && o.Flag() != "" {
-		return raw{text: text, source: Source{Origin: Flag, Name: o.Flag()}}, true
+		return raw{text: text, source: Source{Origin: Flag, Name: cmp.Or(l.flagName, o.Flag())}}, true
 	}
 	if l.prefix != "" {
 		if text, ok := l.env[envName(l.prefix, o)]; ok {

@@ -25,6 +25,7 @@ import (
 // bench is a backend with many revoked tokens, asked without a network in between.
 type bench struct {
 	db      *sql.Store
+	server  *server.Server
 	tokens  *tokens.Manager
 	handler http.Handler
 	next    int
@@ -61,7 +62,7 @@ func newBench(b *testing.B, revoked int) *bench {
 	}
 	s := settings.Build(db, app.Options{Log: slog.New(slog.NewTextHandler(io.Discard, nil))}).Server
 	s.AdminToken = "a-token-that-needs-no-look-up"
-	w := &bench{db: db, tokens: s.Tokens, handler: s.Handler(server.Listener{})}
+	w := &bench{db: db, server: s, tokens: s.Tokens, handler: s.Handler(server.Listener{})}
 	w.add(b, revoked, "old")
 	if n, err := db.RevokeTokens(b.Context(), tokens.Tokens{UserID: "old"}, time.Now(), time.Now()); err != nil || n != revoked {
 		b.Fatal(n, err)

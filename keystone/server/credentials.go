@@ -14,7 +14,7 @@ func (s *Server) credentialRoutes(r routes) {
 
 func (s *Server) credentials() resource[credential.Credential] {
 	return resource[credential.Credential]{
-		one: "credential", many: "credentials",
+		one: "credential", many: "credentials", section: "credential",
 		filters:     map[string]filter.Kind{"user_id": filter.Text, "type": filter.Text},
 		create:      createCredential,
 		get:         s.Credentials.Credential,

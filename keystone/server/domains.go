@@ -10,7 +10,7 @@ func (s *Server) domainRoutes(r routes) { add(r, s.domains()) }
 
 func (s *Server) domains() resource[assignment.Domain] {
 	return resource[assignment.Domain]{
-		one: "domain", many: "domains",
+		one: "domain", many: "domains", section: "resource",
 		filters: map[string]filter.Kind{"name": filter.Text, "enabled": filter.Boolean},
 		create:  createDomain,
 		get:     s.Assignment.Domain,
@@ -18,7 +18,11 @@ func (s *Server) domains() resource[assignment.Domain] {
 		update:  updateDomain,
 		remove:  s.Assignment.DeleteDomain,
 		render: func(d assignment.Domain) (string, map[string]any, map[string]any) {
-			return d.ID, map[string]any{"name": d.Name, "enabled": d.Enabled}, d.Extra
+			attributes := map[string]any{"name": d.Name, "enabled": d.Enabled}
+			if _, there := d.Extra["description"]; !there {
+				s.later(attributes, map[string]any{"description": ""})
+			}
+			return d.ID, attributes, d.Extra
 		},
 	}
 }

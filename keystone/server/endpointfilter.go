@@ -71,7 +71,7 @@ func listOf[T any](res resource[T], list func(ctx context.Context, id string) ([
 
 func (s *Server) endpointGroups() resource[endpointfilter.Group] {
 	return resource[endpointfilter.Group]{
-		one: "endpoint_group", many: "endpoint_groups",
+		one: "endpoint_group", many: "endpoint_groups", section: "endpoint_filter",
 		under:  "OS-EP-FILTER/",
 		create: createEndpointGroup,
 		get:    s.EndpointFilter.Group,

@@ -12,7 +12,7 @@ func (s *Server) endpointRoutes(r routes) {
 
 func (s *Server) endpoints() resource[catalog.Endpoint] {
 	return resource[catalog.Endpoint]{
-		one: "endpoint", many: "endpoints",
+		one: "endpoint", many: "endpoints", section: "catalog",
 		filters: map[string]filter.Kind{"interface": filter.Text, "service_id": filter.Text, "region_id": filter.Text},
 		create:  createEndpoint,
 		get:     s.Catalog.Endpoint,

@@ -95,7 +95,7 @@ func (c *call) accessTokenBody(t oauth1.AccessToken) map[string]any {
 
 func (s *Server) consumers() resource[oauth1.Consumer] {
 	return resource[oauth1.Consumer]{
-		one: "consumer", many: "consumers",
+		one: "consumer", many: "consumers", section: "oauth1",
 		under:       "OS-OAUTH1/",
 		noDelegated: true,
 		create: func(c *call, o object) (oauth1.Consumer, error) {

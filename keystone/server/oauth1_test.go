@@ -57,8 +57,8 @@ func (k key) sign(method, address string, at time.Time, changes map[string]strin
 	return header
 }
 
-// post sends a signed POST.
-func (c *cloud) post(k key, path string, body any, changes map[string]string, headers ...string) *answer {
+// signedPost sends a signed POST.
+func (c *cloud) signedPost(k key, path string, body any, changes map[string]string, headers ...string) *answer {
 	c.t.Helper()
 	return c.do("POST", path, "", body, append(headers, "Authorization", k.sign("POST", c.public.URL+path, c.clock.Now(), changes))...)
 }
@@ -94,7 +94,7 @@ func newGranting(t *testing.T, provider string, lines ...string) *granting {
 func (c *granting) requestToken() key {
 	c.t.Helper()
 	k := c.k
-	k.token, k.tokenSecret = c.post(k, oauth1Path+"request_token", nil, nil, "Requested-Project-Id", c.project).want(201).form()
+	k.token, k.tokenSecret = c.signedPost(k, oauth1Path+"request_token", nil, nil, "Requested-Project-Id", c.project).want(201).form()
 	return k
 }
 
@@ -112,7 +112,7 @@ func (c *granting) access() key {
 	c.t.Helper()
 	k := c.requestToken()
 	verifier := c.authorize(k, c.member)
-	k.token, k.tokenSecret = c.post(k, oauth1Path+"access_token", nil, map[string]string{"oauth_verifier": verifier}).want(201).form()
+	k.token, k.tokenSecret = c.signedPost(k, oauth1Path+"access_token", nil, map[string]string{"oauth_verifier": verifier}).want(201).form()
 	return k
 }
 
@@ -137,7 +137,7 @@ func TestConsumers(t *testing.T) {
 	c.do("POST", oauth1Path+"consumers", bob, obj{"consumer": obj{}}).want(403)
 	c.do("DELETE", path, c.admin, nil).want(204)
 	c.do("GET", path, c.admin, nil).want(404)
-	c.post(c.k, oauth1Path+"request_token", nil, nil, "Requested-Project-Id", c.project).want(401)
+	c.signedPost(c.k, oauth1Path+"request_token", nil, nil, "Requested-Project-Id", c.project).want(401)
 	if strings.Contains(c.log.String(), c.k.consumerSecret) {
 		t.Error("the secret is in the log")
 	}
@@ -146,7 +146,7 @@ func TestConsumers(t *testing.T) {
 func TestOAuth1Login(t *testing.T) {
 	c := newGranting(t, "pki")
 	k := c.access()
-	a := c.post(k, tokensPath, byOAuth1, nil).want(201)
+	a := c.signedPost(k, tokensPath, byOAuth1, nil).want(201)
 	if a.str("token", "user", "id") != c.alice || a.str("token", "project", "id") != c.project || fmt.Sprint(a.at("token", "methods")) != "[oauth1]" ||
 		fmt.Sprint(a.at("token", "OS-OAUTH1")) != fmt.Sprint(obj{"access_token_id": k.token, "consumer_id": k.consumer}) {
 		t.Errorf("token %s", a.text)
@@ -159,7 +159,7 @@ func TestOAuth1Login(t *testing.T) {
 	}
 	// Whatever scope is asked for, it is that of the access token.
 	scoped := obj{"auth": obj{"identity": obj{"methods": []string{"oauth1"}, "oauth1": obj{}}, "scope": obj{"domain": obj{"id": "default"}}}}
-	if got := c.post(k, tokensPath, scoped, nil).want(201); got.str("token", "project", "id") != c.project || got.at("token", "domain") != nil {
+	if got := c.signedPost(k, tokensPath, scoped, nil).want(201); got.str("token", "project", "id") != c.project || got.at("token", "domain") != nil {
 		t.Errorf("scope: %s", got.text)
 	}
 	both := func(userID string) obj {
@@ -168,8 +168,8 @@ func TestOAuth1Login(t *testing.T) {
 		identity["methods"], identity["oauth1"] = []string{"password", "oauth1"}, obj{}
 		return o
 	}
-	c.post(k, tokensPath, both(c.alice), nil).want(201)
-	c.post(k, tokensPath, both(c.bob), nil).want(401)
+	c.signedPost(k, tokensPath, both(c.alice), nil).want(201)
+	c.signedPost(k, tokensPath, both(c.bob), nil).want(401)
 
 	// With such a token nothing is done that outlives it.
 	for _, r := range []struct {
@@ -193,14 +193,14 @@ func TestOAuth1Login(t *testing.T) {
 	// It ends with the access token, and a role that is gone is not made up for.
 	c.do("DELETE", c.grant(c.alice, c.member), c.admin, nil).want(204)
 	c.wantRevoked(a)
-	c.post(k, tokensPath, byOAuth1, nil).want(403)
+	c.signedPost(k, tokensPath, byOAuth1, nil).want(403)
 	c.do("PUT", c.grant(c.alice, c.member), c.admin, nil).want(204)
-	c.wantValid(c.post(k, tokensPath, byOAuth1, nil).want(201))
+	c.wantValid(c.signedPost(k, tokensPath, byOAuth1, nil).want(201))
 	c.do("PATCH", "/v3/users/"+c.alice, c.admin, obj{"user": obj{"enabled": false}}).want(200)
-	c.post(k, tokensPath, byOAuth1, nil).want(401)
+	c.signedPost(k, tokensPath, byOAuth1, nil).want(401)
 	c.do("PATCH", "/v3/users/"+c.alice, c.admin, obj{"user": obj{"enabled": true}}).want(200)
 	c.do("PATCH", "/v3/projects/"+c.project, c.admin, obj{"project": obj{"enabled": false}}).want(200)
-	c.post(k, tokensPath, byOAuth1, nil).want(401)
+	c.signedPost(k, tokensPath, byOAuth1, nil).want(401)
 	log := c.log.String()
 	if strings.Contains(log, k.tokenSecret) || strings.Contains(log, k.consumerSecret) {
 		t.Error("a secret is in the log")
@@ -290,10 +290,10 @@ func TestOAuth1Replay(t *testing.T) {
 
 func TestOAuth1Handshake(t *testing.T) {
 	c := newGranting(t, "uuid")
-	c.post(c.k, oauth1Path+"request_token", nil, nil).want(400)
-	c.post(c.k, oauth1Path+"request_token", nil, nil, "Requested-Project-Id", "none").want(404, "Could not find project: none")
+	c.signedPost(c.k, oauth1Path+"request_token", nil, nil).want(400)
+	c.signedPost(c.k, oauth1Path+"request_token", nil, nil, "Requested-Project-Id", "none").want(404, "Could not find project: none")
 	k := c.requestToken()
-	c.post(k, oauth1Path+"access_token", nil, map[string]string{"oauth_verifier": "x"}).want(401) // not granted
+	c.signedPost(k, oauth1Path+"access_token", nil, map[string]string{"oauth_verifier": "x"}).want(401) // not granted
 	authorize := func(token string, body any, status int) {
 		t.Helper()
 		c.do("PUT", oauth1Path+"authorize/"+k.token, token, body).want(status)
@@ -320,21 +320,21 @@ func TestOAuth1Handshake(t *testing.T) {
 	c.do("PUT", c.grant(me, adminRole), c.admin, nil).want(204)
 	authorize(c.admin, roles(adminRole), 403) // somebody else has
 	for _, wrong := range []string{first, "x", verifier + "x"} {
-		c.post(k, oauth1Path+"access_token", nil, map[string]string{"oauth_verifier": wrong}).want(401)
+		c.signedPost(k, oauth1Path+"access_token", nil, map[string]string{"oauth_verifier": wrong}).want(401)
 	}
-	c.post(k, oauth1Path+"access_token", nil, nil).want(400)
-	c.post(c.k, oauth1Path+"access_token", nil, map[string]string{"oauth_verifier": verifier}).want(400)
+	c.signedPost(k, oauth1Path+"access_token", nil, nil).want(400)
+	c.signedPost(c.k, oauth1Path+"access_token", nil, map[string]string{"oauth_verifier": verifier}).want(400)
 	other := c.do("POST", oauth1Path+"consumers", c.admin, obj{"consumer": obj{}}).want(201)
 	stolen := key{other.str("consumer", "id"), other.str("consumer", "secret"), k.token, k.tokenSecret}
-	c.post(stolen, oauth1Path+"access_token", nil, map[string]string{"oauth_verifier": verifier}).want(401)
+	c.signedPost(stolen, oauth1Path+"access_token", nil, map[string]string{"oauth_verifier": verifier}).want(401)
 
 	access := k
-	access.token, access.tokenSecret = c.post(k, oauth1Path+"access_token", nil, map[string]string{"oauth_verifier": verifier}).want(201).form()
-	c.post(k, oauth1Path+"access_token", nil, map[string]string{"oauth_verifier": verifier}).want(401) // once
-	c.post(k, tokensPath, byOAuth1, nil).want(401)                                                     // with the request token
+	access.token, access.tokenSecret = c.signedPost(k, oauth1Path+"access_token", nil, map[string]string{"oauth_verifier": verifier}).want(201).form()
+	c.signedPost(k, oauth1Path+"access_token", nil, map[string]string{"oauth_verifier": verifier}).want(401) // once
+	c.signedPost(k, tokensPath, byOAuth1, nil).want(401)                                                     // with the request token
 	stolen.token, stolen.tokenSecret = access.token, access.tokenSecret
-	c.post(stolen, tokensPath, byOAuth1, nil).want(401)
-	c.post(access, tokensPath, byOAuth1, nil).want(201)
+	c.signedPost(stolen, tokensPath, byOAuth1, nil).want(401)
+	c.signedPost(access, tokensPath, byOAuth1, nil).want(201)
 
 	many := "/v3/users/" + c.alice + "/OS-OAUTH1/access_tokens"
 	a := c.do("GET", many, c.admin, nil).want(200)
@@ -363,17 +363,17 @@ func TestOAuth1Expiry(t *testing.T) {
 	granted := c.requestToken()
 	verifier := c.authorize(granted, c.member)
 	access := c.access()
-	a := c.post(access, tokensPath, byOAuth1, nil).want(201)
+	a := c.signedPost(access, tokensPath, byOAuth1, nil).want(201)
 	end, err := time.Parse(time.RFC3339, a.str("token", "expires_at"))
 	if left := end.Sub(c.clock.Now()); err != nil || left > 1200*time.Second || left < 1100*time.Second {
 		t.Errorf("the token ends in %s, %v, want it to end with its access token", left, err)
 	}
 	c.clock.advance(601 * time.Second)
 	c.do("PUT", oauth1Path+"authorize/"+k.token, c.aliceToken, obj{"roles": []obj{{"id": c.member}}}).want(401)
-	c.post(granted, oauth1Path+"access_token", nil, map[string]string{"oauth_verifier": verifier}).want(401)
-	c.post(access, tokensPath, byOAuth1, nil).want(201)
+	c.signedPost(granted, oauth1Path+"access_token", nil, map[string]string{"oauth_verifier": verifier}).want(401)
+	c.signedPost(access, tokensPath, byOAuth1, nil).want(201)
 	c.clock.advance(601 * time.Second)
-	c.post(access, tokensPath, byOAuth1, nil).want(401)
+	c.signedPost(access, tokensPath, byOAuth1, nil).want(401)
 	c.do("GET", "/v3/users/"+c.alice+"/OS-OAUTH1/access_tokens/"+access.token, c.admin, nil).want(404)
 	if list := c.do("GET", "/v3/users/"+c.alice+"/OS-OAUTH1/access_tokens", c.admin, nil).want(200).at("access_tokens").([]any); len(list) != 0 {
 		t.Errorf("left: %v", list)
@@ -381,7 +381,7 @@ func TestOAuth1Expiry(t *testing.T) {
 	forever := newGranting(t, "uuid", "[oauth1]", "request_token_duration = 0", "access_token_duration = 0")
 	access = forever.access()
 	forever.clock.advance(1000 * time.Hour)
-	forever.post(access, tokensPath, byOAuth1, nil).want(201)
+	forever.signedPost(access, tokensPath, byOAuth1, nil).want(201)
 }
 
 func TestOAuth1Revocation(t *testing.T) {
@@ -405,8 +405,8 @@ func TestOAuth1Revocation(t *testing.T) {
 			t.Parallel()
 			c := newGranting(t, "pki")
 			k, other := c.access(), c.access()
-			held := c.post(k, tokensPath, byOAuth1, nil).want(201)
-			second := c.post(other, tokensPath, byOAuth1, nil).want(201)
+			held := c.signedPost(k, tokensPath, byOAuth1, nil).want(201)
+			second := c.signedPost(other, tokensPath, byOAuth1, nil).want(201)
 			before := len(c.events(""))
 			test.trigger(c, k)
 			happened := c.events("")[before:]
@@ -419,9 +419,9 @@ func TestOAuth1Revocation(t *testing.T) {
 				c.wantRevoked(second)
 			}
 			if test.again {
-				c.wantValid(c.post(k, tokensPath, byOAuth1, nil).want(201)) // most likely in the same second
+				c.wantValid(c.signedPost(k, tokensPath, byOAuth1, nil).want(201)) // most likely in the same second
 			} else {
-				c.post(k, tokensPath, byOAuth1, nil).want(401)
+				c.signedPost(k, tokensPath, byOAuth1, nil).want(401)
 			}
 		})
 	}
@@ -429,5 +429,5 @@ func TestOAuth1Revocation(t *testing.T) {
 
 func TestOAuth1NotOffered(t *testing.T) {
 	c := newGranting(t, "uuid", "[auth]", "methods = password,token")
-	c.post(c.access(), tokensPath, byOAuth1, nil).want(401)
+	c.signedPost(c.access(), tokensPath, byOAuth1, nil).want(401)
 }

@@ -59,7 +59,7 @@ func onAssociation(do func(ctx context.Context, a policies.Association) error) h
 
 func (s *Server) policies() resource[policies.Policy] {
 	return resource[policies.Policy]{
-		one: "policy", many: "policies",
+		one: "policy", many: "policies", section: "policy",
 		filters: map[string]filter.Kind{"type": filter.Text},
 		create:  createPolicy,
 		get:     s.Policies.Policy,

@@ -84,7 +84,7 @@ func newRuled(t *testing.T) *ruled {
 	if err := os.WriteFile(path, []byte(readFile(t, "policy/policy.json")), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	c := newCloud(t, "uuid", "[DEFAULT]", "policy_file = "+path)
+	c := newCloud(t, "uuid", "[DEFAULT]", "policy_file = "+path, "[os_inherit]", "enabled = true")
 	return &ruled{c, c.adminToken()}
 }
 
@@ -114,11 +114,13 @@ func TestDomainAdministrators(t *testing.T) {
 		return c.do("GET", "/v3/roles?name="+name, c.admin, nil).want(200).at("roles").([]any)[0].(obj)["id"].(string)
 	}
 	adminRole, memberRole, serviceRole := roleID("admin"), roleID("member"), roleID("service")
-	type place struct{ domain, user, project, admin string }
+	type place struct{ domain, user, other, group, project, admin string }
 	build := func(name string) place {
 		p := place{domain: c.do("POST", "/v3/domains", c.admin, obj{"domain": obj{"name": name}}).want(201).str("domain", "id")}
 		p.user = c.do("POST", "/v3/users", c.admin, obj{"user": obj{"name": "user", "password": "pw", "domain_id": p.domain}}).want(201).str("user", "id")
 		p.project = c.do("POST", "/v3/projects", c.admin, obj{"project": obj{"name": "project", "domain_id": p.domain}}).want(201).str("project", "id")
+		p.other = c.do("POST", "/v3/users", c.admin, obj{"user": obj{"name": "other", "domain_id": p.domain}}).want(201).str("user", "id")
+		p.group = c.do("POST", "/v3/groups", c.admin, obj{"group": obj{"name": "group", "domain_id": p.domain}}).want(201).str("group", "id")
 		boss := c.do("POST", "/v3/users", c.admin, obj{"user": obj{"name": "boss", "password": "pw", "domain_id": p.domain}}).want(201).str("user", "id")
 		c.do("PUT", "/v3/domains/"+p.domain+"/users/"+boss+"/roles/"+adminRole, c.admin, nil).want(204)
 		c.do("PUT", "/v3/projects/"+p.project+"/users/"+p.user+"/roles/"+memberRole, c.admin, nil).want(204)
@@ -130,7 +132,7 @@ func TestDomainAdministrators(t *testing.T) {
 	c.do("GET", "/v3/users", one.admin, nil).want(200) // the standard rules do not tell domains apart
 	c.rules(strings.ReplaceAll(readFile(t, cloudSample), "admin_domain_id", cloud.domain))
 
-	member := c.loginIn(one.domain, "user", obj{"project": obj{"id": one.project}})
+	memberToken := c.loginIn(one.domain, "user", obj{"project": obj{"id": one.project}})
 	onProject := c.loginIn(one.domain, "boss", obj{"project": obj{"id": one.project}})
 	type request struct {
 		method, path string
@@ -144,6 +146,11 @@ func TestDomainAdministrators(t *testing.T) {
 	onDomain := func(p place, role string) string {
 		return "/v3/domains/" + p.domain + "/users/" + one.user + "/roles/" + role
 	}
+	inherited := func(p place, role string) string {
+		return "/v3/OS-INHERIT/domains/" + p.domain + "/groups/" + one.group + "/roles/" + role + "/inherited_to_projects"
+	}
+	newGroup := func(domain any) obj { return obj{"group": obj{"name": "n", "domain_id": domain}} }
+	member := func(groupID, userID string) string { return "/v3/groups/" + groupID + "/users/" + userID }
 	for who, test := range map[string]struct {
 		token        string
 		may, mustNot []request
@@ -157,7 +164,18 @@ func TestDomainAdministrators(t *testing.T) {
 			{"GET", "/v3/domains/" + one.domain, nil}, {"GET", "/v3/roles", nil}, {"GET", "/v3/services", nil},
 			{"PUT", grant(one, memberRole), nil}, {"HEAD", grant(one, memberRole), nil}, {"PUT", onDomain(one, memberRole), nil}, {"DELETE", onDomain(one, memberRole), nil},
 			{"GET", "/v3/domains/" + one.domain + "/users/" + one.user + "/roles", nil},
+			{"GET", "/v3/groups/" + one.group, nil}, {"GET", "/v3/groups?domain_id=" + one.domain, nil}, {"POST", "/v3/groups", newGroup(one.domain)},
+			{"PUT", member(one.group, one.other), nil}, {"HEAD", member(one.group, one.other), nil}, {"GET", "/v3/groups/" + one.group + "/users", nil},
+			{"GET", "/v3/users/" + one.user + "/groups", nil}, {"DELETE", member(one.group, one.other), nil},
+			{"PUT", "/v3/projects/" + one.project + "/groups/" + one.group + "/roles/" + memberRole, nil}, {"PUT", inherited(one, memberRole), nil}, {"DELETE", inherited(one, memberRole), nil},
+			{"GET", "/v3/role_assignments?scope.domain.id=" + one.domain, nil},
 		}, []request{
+			{"GET", "/v3/groups/" + two.group, nil}, {"GET", "/v3/groups", nil}, {"GET", "/v3/groups?domain_id=" + two.domain, nil}, {"POST", "/v3/groups", newGroup(two.domain)},
+			{"PUT", member(one.group, two.user), nil}, {"PUT", member(two.group, one.user), nil}, {"DELETE", member(two.group, two.user), nil}, {"DELETE", "/v3/groups/" + two.group, nil},
+			{"GET", "/v3/groups/" + two.group + "/users?domain_id=" + one.domain, nil}, {"GET", "/v3/users/" + two.user + "/groups?domain_id=" + one.domain, nil},
+			{"PUT", "/v3/projects/" + two.project + "/groups/" + one.group + "/roles/" + memberRole, nil}, {"PUT", inherited(two, memberRole), nil}, {"PUT", inherited(one, serviceRole), nil},
+			{"GET", "/v3/role_assignments", nil}, {"GET", "/v3/role_assignments?scope.domain.id=" + two.domain, nil}, {"GET", "/v3/role_assignments?scope.domain.id=", nil},
+			{"GET", "/v3/role_assignments?scope.domain.id=" + two.domain + "&scope.domain.id=" + one.domain, nil}, {"GET", "/v3/role_assignments?user.id=" + one.user, nil},
 			{"GET", "/v3/users/" + two.user, nil}, {"PATCH", "/v3/users/" + two.user, obj{"user": obj{"description": "x"}}}, {"DELETE", "/v3/users/" + two.user, nil},
 			{"GET", "/v3/users", nil}, {"GET", "/v3/users?domain_id=" + two.domain, nil}, {"GET", "/v3/users?domain_id=" + two.domain + "&domain_id=" + one.domain, nil},
 			{"GET", "/v3/users?domain_id__contains=" + one.domain, nil}, {"GET", "/v3/users?Domain_id=" + one.domain, nil}, {"GET", "/v3/users?domain_id=", nil},
@@ -175,7 +193,7 @@ func TestDomainAdministrators(t *testing.T) {
 		"administrator of a project": {onProject, []request{{"GET", "/v3/projects/" + one.project, nil}, {"GET", "/v3/roles", nil}}, []request{
 			{"GET", "/v3/users/" + one.user, nil}, {"GET", "/v3/users?domain_id=" + one.domain, nil}, {"PUT", grant(one, memberRole), nil}, {"GET", "/v3/domains/" + one.domain, nil},
 		}},
-		"member": {member, []request{
+		"member": {memberToken, []request{
 			{"GET", "/v3/users/" + one.user, nil}, {"GET", "/v3/users/" + one.user + "/projects", nil}, {"GET", "/v3/projects/" + one.project, nil}, {"GET", "/v3/regions", nil},
 		}, []request{
 			{"GET", "/v3/users?domain_id=" + one.domain, nil}, {"PATCH", "/v3/users/" + one.user, obj{"user": obj{"description": "x"}}}, {"GET", "/v3/projects/" + two.project, nil},
@@ -210,8 +228,8 @@ func TestDomainAdministrators(t *testing.T) {
 		return c.do(method, "/v3/auth/tokens", token, nil, "X-Subject-Token", of).status
 	}
 	for _, method := range []string{"GET", "HEAD"} {
-		for token, want := range map[string]int{member: 200, one.admin: 200, cloud.admin: 200, two.admin: 403, onProject: 403} {
-			if got := subject(method, token, member); got != want {
+		for token, want := range map[string]int{memberToken: 200, one.admin: 200, cloud.admin: 200, two.admin: 403, onProject: 403} {
+			if got := subject(method, token, memberToken); got != want {
 				t.Errorf("%s of a member's token: %d, want %d", method, got, want)
 			}
 		}
@@ -219,10 +237,10 @@ func TestDomainAdministrators(t *testing.T) {
 	if got := subject("GET", two.admin, "gone"); got != 404 {
 		t.Errorf("a token that is not valid: %d", got)
 	}
-	if got := subject("DELETE", two.admin, member); got != 403 {
+	if got := subject("DELETE", two.admin, memberToken); got != 403 {
 		t.Errorf("another domain's administrator revokes: %d", got)
 	}
-	if got := subject("DELETE", one.admin, member); got != 204 || subject("GET", cloud.admin, member) != 404 {
+	if got := subject("DELETE", one.admin, memberToken); got != 204 || subject("GET", cloud.admin, memberToken) != 404 {
 		t.Errorf("the domain's administrator revokes: %d", got)
 	}
 	c.do("DELETE", "/v3/users/"+one.user, one.admin, nil).want(204)
@@ -235,6 +253,7 @@ func TestTargets(t *testing.T) {
 	projectID := c.do("POST", "/v3/projects", c.admin, obj{"project": obj{"name": "P", "domain_id": domainID, "description": "of P", "other": "x"}}).want(201).str("project", "id")
 	userID := c.do("POST", "/v3/users", c.admin, obj{"user": obj{"name": "U", "domain_id": domainID, "default_project_id": projectID, "description": "of U",
 		"other": "x", "password": "pw", "o": obj{"k": 1}}}).want(201).str("user", "id")
+	groupID := c.do("POST", "/v3/groups", c.admin, obj{"group": obj{"name": "G", "domain_id": domainID, "description": "of G", "other": "x"}}).want(201).str("group", "id")
 	roleID := c.do("POST", "/v3/roles", c.admin, obj{"role": obj{"name": "R", "other": "x"}}).want(201).str("role", "id")
 	c.do("PUT", fmt.Sprintf("/v3/projects/%s/users/%s/roles/%s", projectID, userID, roleID), c.admin, nil).want(204)
 	userToken := c.loginIn(domainID, "U", nil)
@@ -263,6 +282,7 @@ func TestTargets(t *testing.T) {
 		"target.user.default_project_id": projectID, "target.user.description": "of U"}
 	project := attributes{"target.project.id": projectID, "target.project.name": "P", "target.project.domain_id": domainID, "target.project.enabled": "True",
 		"target.project.description": "of P"}
+	group := attributes{"target.group.id": groupID, "target.group.name": "G", "target.group.domain_id": domainID, "target.group.description": "of G"}
 	domain := attributes{"target.domain.id": domainID, "target.domain.name": "D", "target.domain.enabled": "True"}
 	role := attributes{"target.role.id": roleID, "target.role.name": "R"}
 	token := attributes{"target.token.user_id": userID, "target.token.user.domain.id": domainID}
@@ -286,7 +306,20 @@ func TestTargets(t *testing.T) {
 		{"create_user", "POST", "/v3/users", body, []attributes{inBody}},
 		{"list_users", "GET", "/v3/users?domain_id=x&domain_id=y&name=&enabled=0&other=z&name__contains=q&user_id=u", nil, []attributes{ids("domain_id", "x", "name", "", "enabled", "0")}},
 		{"change_password", "POST", "/v3/users/" + userID + "/password", body, []attributes{ids("user_id", userID), user, inBody}},
-		{"list_user_projects", "GET", "/v3/users/" + userID + "/projects?name=P&domain_id=x", nil, []attributes{ids("user_id", userID), user}},
+		{"list_user_projects", "GET", "/v3/users/" + userID + "/projects?name=P&domain_id=x&user_id=y", nil, []attributes{ids("user_id", userID, "name", "P", "domain_id", "x"), user}},
+		{"get_group", "GET", "/v3/groups/" + groupID, nil, []attributes{ids("group_id", groupID), group}},
+		{"create_group", "POST", "/v3/groups", obj{"group": obj{"domain_id": "d"}}, []attributes{ids("group.domain_id", "d")}},
+		{"list_groups", "GET", "/v3/groups?domain_id=x&other=z", nil, []attributes{ids("domain_id", "x")}},
+		{"list_groups_for_user", "GET", "/v3/users/" + userID + "/groups?name=P", nil, []attributes{ids("user_id", userID, "name", "P"), user}},
+		{"list_users_in_group", "GET", "/v3/groups/" + groupID + "/users?name=P&group_id=x", nil, []attributes{ids("group_id", groupID, "name", "P"), group}},
+		{"add_user_to_group", "PUT", "/v3/groups/" + groupID + "/users/" + userID, nil, []attributes{ids("group_id", groupID, "user_id", userID), group, user}},
+		{"check_user_in_group", "HEAD", "/v3/groups/" + groupID + "/users/" + userID, nil, []attributes{ids("group_id", groupID, "user_id", userID), group, user}},
+		{"remove_user_from_group", "DELETE", "/v3/groups/" + groupID + "/users/" + userID, nil, []attributes{ids("group_id", groupID, "user_id", userID), group, user}},
+		{"create_grant", "PUT", "/v3/projects/" + projectID + "/groups/" + groupID + "/roles/" + roleID, nil,
+			[]attributes{ids("group_id", groupID, "project_id", projectID, "role_id", roleID), group, project, role}},
+		{"create_grant", "PUT", "/v3/OS-INHERIT/domains/" + domainID + "/groups/" + groupID + "/roles/" + roleID + "/inherited_to_projects", nil,
+			[]attributes{ids("group_id", groupID, "domain_id", domainID, "role_id", roleID), group, domain, role}},
+		{"list_role_assignments", "GET", "/v3/role_assignments?scope.domain.id=d&user.id=u&effective&other=x", nil, []attributes{ids("scope.domain.id", "d", "user.id", "u")}},
 		{"get_project", "GET", "/v3/projects/" + projectID, nil, []attributes{ids("project_id", projectID), project}},
 		{"list_projects", "GET", "/v3/projects?enabled", nil, []attributes{ids("enabled", "")}},
 		{"get_domain", "GET", "/v3/domains/" + domainID, nil, []attributes{ids("domain_id", domainID), domain}},

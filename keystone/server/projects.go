@@ -12,18 +12,21 @@ func (s *Server) projectRoutes(r routes) { add(r, s.projects()) }
 
 func (s *Server) projects() resource[assignment.Project] {
 	return resource[assignment.Project]{
-		one: "project", many: "projects",
-		filters:       map[string]filter.Kind{"domain_id": filter.Text, "name": filter.Text, "enabled": filter.Boolean},
+		one: "project", many: "projects", section: "resource",
+		filters: map[string]filter.Kind{
+			"domain_id": filter.Text, "name": filter.Text, "enabled": filter.Boolean, "parent_id": filter.Text,
+		},
 		create:        createProject,
 		get:           s.Assignment.Project,
 		list:          s.Assignment.Projects,
 		update:        updateProject,
 		remove:        s.Assignment.DeleteProject,
 		extraOnUpdate: true,
+		expand:        expandProject,
 		render: func(p assignment.Project) (string, map[string]any, map[string]any) {
-			return p.ID, map[string]any{
-				"name": p.Name, "domain_id": p.DomainID, "description": p.Description, "enabled": p.Enabled, "parent_id": nil,
-			}, p.Extra
+			return p.ID, s.later(map[string]any{
+				"name": p.Name, "domain_id": p.DomainID, "description": p.Description, "enabled": p.Enabled, "parent_id": orNull(p.ParentID),
+			}, map[string]any{"is_domain": false}), p.Extra
 		},
 	}
 }
@@ -38,16 +41,17 @@ func createProject(c *call, o object) (assignment.Project, error) {
 		return assignment.Project{}, f.err
 	case name == nil:
 		return assignment.Project{}, fault.Required("name")
-	case parent != nil:
-		return assignment.Project{}, fault.NotImplemented{What: "Projects below other projects are not supported."}
+	}
+	if err := c.noDomain(o); err != nil {
+		return assignment.Project{}, err
 	}
 	domainID, err := c.ownerDomain(o)
 	if err != nil {
 		return assignment.Project{}, err
 	}
 	return c.s.Assignment.CreateProject(c.ctx(), assignment.Project{
-		DomainID: domainID, Name: *name, Description: orDefault(description, ""), Enabled: orDefault(enabled, true),
-		Extra: o.rest(projectFields...),
+		DomainID: domainID, ParentID: orDefault(parent, ""), Name: *name, Description: orDefault(description, ""),
+		Enabled: orDefault(enabled, true), Extra: o.rest(projectFields...),
 	})
 }
 
@@ -59,8 +63,11 @@ func updateProject(c *call, id string, o object) (assignment.Project, error) {
 	if err := sameDomain(o, before.DomainID); err != nil {
 		return assignment.Project{}, err
 	}
-	if parent, there := o["parent_id"]; there && parent != nil {
+	if parent, there := o["parent_id"]; there && parent != orNull(before.ParentID) {
 		return assignment.Project{}, fault.Forbidden{Action: "Update of `parent_id` is not allowed."}
+	}
+	if err := c.noDomain(o); err != nil {
+		return assignment.Project{}, err
 	}
 	f := fields{o: o}
 	change := assignment.ProjectUpdate{
@@ -70,6 +77,98 @@ func updateProject(c *call, id string, o object) (assignment.Project, error) {
 		return assignment.Project{}, f.err
 	}
 	return c.s.Assignment.UpdateProject(c.ctx(), id, change)
+}
+
+// noDomain refuses a project that is to act as a domain, where clients are told that there is such a thing. For Kilo it is an
+// attribute like any other.
+func (c *call) noDomain(o object) error {
+	if value, there := o["is_domain"]; there && c.s.Later && value != false {
+		return fault.BadField("is_domain", value)
+	}
+	return nil
+}
+
+// expandProject adds the projects above and below that the query asks for: ?parents_as_list, ?subtree_as_list (those that the
+// caller has a role on), ?parents_as_ids and ?subtree_as_ids (all, as {"id": {"id of the next": null}}).
+func expandProject(c *call, p assignment.Project, body map[string]any) error {
+	for _, f := range []struct {
+		member string
+		list   func(ctx context.Context, projectID string) ([]assignment.Project, error)
+		ids    func(projectID string, list []assignment.Project) any
+	}{
+		{"parents", c.s.Assignment.ProjectsAbove, parentIDs},
+		{"subtree", c.s.Assignment.ProjectsBelow, subtreeIDs},
+	} {
+		query := c.r.URL.Query()
+		asList, asIDs := flag(query, f.member+"_as_list"), flag(query, f.member+"_as_ids")
+		if asList && asIDs {
+			return fault.Invalid{Message: "Specify " + f.member + "_as_list or " + f.member + "_as_ids, not both"}
+		}
+		if !asList && !asIDs {
+			continue
+		}
+		family, err := f.list(c.ctx(), p.ID)
+		if err != nil {
+			return err
+		}
+		if asIDs {
+			body[f.member] = f.ids(p.ID, family)
+		} else if body[f.member], err = c.ownProjects(family); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// ownProjects are the bodies of those projects that the caller has a role on; of all for the admin token, which is nobody's.
+func (c *call) ownProjects(list []assignment.Project) ([]map[string]any, error) {
+	mine := map[string]bool{}
+	if c.caller.Token != nil {
+		own, err := c.s.Assignment.ProjectsOfUser(c.ctx(), c.caller.UserID(), nil)
+		if err != nil {
+			return nil, err
+		}
+		for _, p := range own {
+			mine[p.ID] = true
+		}
+	}
+	projects := c.s.projects()
+	bodies := []map[string]any{}
+	for _, p := range list {
+		if mine[p.ID] || c.caller.Token == nil {
+			bodies = append(bodies, map[string]any{"project": projects.body(c, p)})
+		}
+	}
+	return bodies, nil
+}
+
+// parentIDs nests the ids of the projects above one, the parent's outermost.
+func parentIDs(_ string, above []assignment.Project) any {
+	var ids any
+	for i := len(above) - 1; i >= 0; i-- {
+		ids = map[string]any{above[i].ID: ids}
+	}
+	return ids
+}
+
+// subtreeIDs nests the ids of the projects below one.
+func subtreeIDs(projectID string, below []assignment.Project) any {
+	children := map[string][]string{}
+	for _, p := range below {
+		children[p.ParentID] = append(children[p.ParentID], p.ID)
+	}
+	var nest func(id string) any
+	nest = func(id string) any {
+		if len(children[id]) == 0 {
+			return nil
+		}
+		ids := map[string]any{}
+		for _, child := range children[id] {
+			ids[child] = nest(child)
+		}
+		return ids
+	}
+	return nest(projectID)
 }
 
 // replyOwn answers with the list of what a user has.

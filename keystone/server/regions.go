@@ -12,7 +12,7 @@ import (
 
 func (s *Server) regionRoutes(r routes) {
 	regions := resource[catalog.Region]{
-		one: "region", many: "regions",
+		one: "region", many: "regions", section: "catalog",
 		filters: map[string]filter.Kind{"parent_region_id": filter.Text},
 		create:  createRegion,
 		get:     s.Catalog.Region,

@@ -35,11 +35,7 @@ type exchange struct {
 
 // outOfReach are the exchanges about what the server does not have, by a pattern of their names.
 var outOfReach = []struct{ pattern, why string }{
-	{`^json home`, "JSON-home"},
-	{`child|parent_id|parents_as|subtree_as|^project (?:list|patch) parent|nonleaf`, "projects below projects"},
-	{`group|inherit`, "groups and inherited roles"},
-	{`^assignments`, "lists of assignments"},
-	{`^auth u1 domain$`, "a role that came through a group"},
+	{`^json home`, "what is not there yet; TestHome compares the rest"},
 	{`^ec2tokens|^idp|^saml|^domain config`, "extensions"},
 }
 
@@ -54,6 +50,7 @@ var explained = map[string]struct {
 	"extensions v2 main":                   {0, true, "extensions that are not there are not listed"},
 	"extensions v2 admin":                  {0, true, "extensions that are not there are not listed"},
 	"v2 own password":                      {0, true, "the tenant of the new token is as in any other, without domain_id and parent_id"},
+	"assignments create":                   {404, true, "there is nothing to create: Kilo fails, later releases say 404"},
 	"auth v3 external without REMOTE_USER": {401, true, "the method external is not on offer, and the answer says so as for any such method"},
 }
 
@@ -109,7 +106,7 @@ type replay struct {
 }
 
 func newReplay(t *testing.T) *replay {
-	c := newCloud(t, "pki")
+	c := newCloud(t, "pki", "[os_inherit]", "enabled = true")
 	c.parts.Server.AdminToken = "a-long-admin-token"
 	admin := c.adminToken()
 	me := c.do("GET", "/v3/auth/tokens", admin, nil, "X-Subject-Token", admin).want(200)
@@ -166,6 +163,19 @@ func (r *replay) ours(text string) string {
 		}
 		return id
 	})
+}
+
+// named is a recorded body with our ids in the place of those in it: some are names of members.
+func (r *replay) named(t *testing.T, recorded map[string]any) (ours map[string]any) {
+	t.Helper()
+	text, err := json.Marshal(recorded)
+	if err == nil {
+		err = json.Unmarshal([]byte(r.ours(string(text))), &ours)
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	return ours
 }
 
 func (r *replay) play(t *testing.T, e *exchange) {
@@ -229,7 +239,7 @@ func (r *replay) play(t *testing.T, e *exchange) {
 	recorded, isObject := e.Body.(map[string]any)
 	switch {
 	case isObject:
-		for _, difference := range compare("", recorded, a.body) {
+		for _, difference := range compare("", r.named(t, recorded), a.body) {
 			t.Errorf("%s: %s", e.Name, difference)
 		}
 		if m := recorded["error"]; m != nil {

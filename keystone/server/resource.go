@@ -14,7 +14,9 @@ import (
 type resource[T any] struct {
 	one, many string // "user", "users"
 	// under is where the collection is below /v3/: "OS-EP-FILTER/" for that extension.
-	under   string
+	under string
+	// section is that of keystone.conf whose list_limit bounds lists, "" for the one of [DEFAULT].
+	section string
 	filters map[string]filter.Kind
 	create  func(c *call, o object) (T, error)
 	get     func(ctx context.Context, id string) (T, error)
@@ -23,6 +25,8 @@ type resource[T any] struct {
 	remove  func(ctx context.Context, id string) error
 	// render is the object's own attributes, extra those that clients added.
 	render func(T) (id string, attributes, extra map[string]any)
+	// expand adds to the answer to GET what its query asks for; nil where it can ask for nothing.
+	expand func(c *call, v T, body map[string]any) error
 	// extraOnUpdate repeats the client's attributes under "extra" in the answer to PATCH, a habit of Keystone's that old
 	// clients rely on.
 	extraOnUpdate bool
@@ -71,16 +75,38 @@ func (res *resource[T]) handleGet(c *call) error {
 	if err != nil {
 		return err
 	}
-	res.reply(c, http.StatusOK, v)
+	body := res.body(c, v)
+	if res.expand != nil {
+		if err := res.expand(c, v, body); err != nil {
+			return err
+		}
+	}
+	c.reply(http.StatusOK, map[string]any{res.one: body})
 	return nil
 }
 
-func (res *resource[T]) handleList(c *call) error {
-	list, err := res.list(c.ctx(), filter.Parse(c.r.URL.Query(), res.filters))
+func (res *resource[T]) handleList(c *call) error { return res.answerList(c, res.list) }
+
+// answerList answers with the objects that fit the query's filters, and says so where there are more than the limit.
+func (res *resource[T]) answerList(c *call, list func(ctx context.Context, where filter.List) ([]T, error)) error {
+	where := filter.Parse(c.r.URL.Query(), res.filters)
+	limit := c.s.listLimit(res.section)
+	if limit > 0 {
+		where = append(where, filter.AtMost(limit+1))
+	}
+	found, err := list(c.ctx(), where)
 	if err != nil {
 		return err
 	}
-	res.replyList(c, list)
+	truncated := limit > 0 && len(found) > limit
+	if truncated {
+		found = found[:limit]
+	}
+	body := res.listBody(c, found)
+	if truncated {
+		body["truncated"] = true
+	}
+	c.reply(http.StatusOK, body)
 	return nil
 }
 
@@ -140,12 +166,14 @@ func (res *resource[T]) reply(c *call, status int, v T) {
 	c.reply(status, map[string]any{res.one: res.body(c, v)})
 }
 
-func (res *resource[T]) replyList(c *call, list []T) {
+func (res *resource[T]) replyList(c *call, list []T) { c.reply(http.StatusOK, res.listBody(c, list)) }
+
+func (res *resource[T]) listBody(c *call, list []T) map[string]any {
 	bodies := make([]map[string]any, 0, len(list))
 	for _, v := range list {
 		bodies = append(bodies, res.body(c, v))
 	}
-	c.reply(http.StatusOK, map[string]any{res.many: bodies, "links": c.listLinks()})
+	return map[string]any{res.many: bodies, "links": c.listLinks()}
 }
 
 // listLinks are the links of a list, which has one page.
@@ -153,7 +181,7 @@ func (c *call) listLinks() map[string]any {
 	return map[string]any{"self": c.base() + c.r.URL.RequestURI(), "next": nil, "previous": nil}
 }
 
-// ownerDomain is the domain of a new user or project: the one asked for, else that of a domain-scoped token, else the default.
+// ownerDomain is the domain of a new user, group or project: the one asked for, else that of a domain-scoped token, else the default.
 func (c *call) ownerDomain(o object) (string, error) {
 	asked, err := o.text("domain_id")
 	switch {

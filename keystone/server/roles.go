@@ -10,7 +10,7 @@ func (s *Server) roleRoutes(r routes) { add(r, s.roles()) }
 
 func (s *Server) roles() resource[assignment.Role] {
 	return resource[assignment.Role]{
-		one: "role", many: "roles",
+		one: "role", many: "roles", section: "role",
 		filters: map[string]filter.Kind{"name": filter.Text},
 		create:  createRole,
 		get:     s.Assignment.Role,
@@ -18,7 +18,7 @@ func (s *Server) roles() resource[assignment.Role] {
 		update:  updateRole,
 		remove:  s.Assignment.DeleteRole,
 		render: func(r assignment.Role) (string, map[string]any, map[string]any) {
-			return r.ID, map[string]any{"name": r.Name}, r.Extra
+			return r.ID, s.later(map[string]any{"name": r.Name}, map[string]any{"domain_id": nil}), r.Extra
 		},
 	}
 }

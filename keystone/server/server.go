@@ -9,6 +9,7 @@ import (
 	"crypto/sha256"
 	"crypto/subtle"
 	"log/slog"
+	"maps"
 	"net/http"
 	"strings"
 	"time"
@@ -65,6 +66,10 @@ type Server struct {
 	// MaxBody is the largest request body in bytes; DefaultMaxBody where it is 0.
 	MaxBody int64
 	Log     *slog.Logger
+	// ListLimits bound lists, by section of keystone.conf. The one of "" bounds those whose section is not there; 0 is no bound.
+	ListLimits map[string]int
+	// Later adds what clients of later releases look for to answers.
+	Later bool
 	// Metrics takes the figures of all handlers; nil for none. A registerer takes one Server.
 	Metrics prometheus.Registerer
 
@@ -79,6 +84,14 @@ type Listener struct {
 	Endpoint string
 	// PublicEndpoint is the URL that a 401 sends clients to; "" means Endpoint.
 	PublicEndpoint string
+}
+
+// later adds attributes that Kilo's answers did not have, where they are asked for.
+func (s *Server) later(attributes, more map[string]any) map[string]any {
+	if s.Later {
+		maps.Copy(attributes, more)
+	}
+	return attributes
 }
 
 // call is one request on its way.
@@ -161,10 +174,12 @@ func (s *Server) Handler(l Listener) http.Handler {
 	s.eventRoutes(r)
 	s.certificateRoutes(r)
 	s.userRoutes(r)
+	s.groupRoutes(r)
 	s.domainRoutes(r)
 	s.projectRoutes(r)
 	s.roleRoutes(r)
 	s.grantRoutes(r)
+	s.assignmentRoutes(r)
 	s.regionRoutes(r)
 	s.serviceRoutes(r)
 	s.endpointRoutes(r)
@@ -220,6 +235,14 @@ func (s *Server) memberRole() assignment.MemberRole {
 		return assignment.DefaultMemberRole
 	}
 	return s.MemberRole
+}
+
+// listLimit is how many objects a list of that section holds at most, 0 for any number.
+func (s *Server) listLimit(section string) int {
+	if limit, ok := s.ListLimits[section]; ok {
+		return limit
+	}
+	return s.ListLimits[""]
 }
 
 func (s *Server) maxBody() int64 {

@@ -8,7 +8,7 @@ import (
 
 func (s *Server) serviceRoutes(r routes) {
 	add(r, resource[catalog.Service]{
-		one: "service", many: "services",
+		one: "service", many: "services", section: "catalog",
 		filters: map[string]filter.Kind{"type": filter.Text, "name": filter.Text},
 		create:  createService,
 		get:     s.Catalog.Service,

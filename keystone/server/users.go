@@ -1,6 +1,9 @@
 package server
 
 import (
+	"context"
+
+	"authproxy/keystone/server/assignment"
 	"authproxy/keystone/server/fault"
 	"authproxy/keystone/server/filter"
 	"authproxy/keystone/server/identity"
@@ -11,21 +14,25 @@ func (s *Server) userRoutes(r routes) {
 	add(r, users)
 	password := guard{action: "identity:change_password", member: "user", objects: users.inPath("id")}
 	r.on("POST", "/v3/users/{id}/password", password.protect(noDelegated(changePassword)))
-	r.on("GET HEAD", "/v3/users/{id}/projects", protect("identity:list_user_projects", users.inPath("id"), func(c *call) error {
-		return replyOwn(c, s.projects(), s.Assignment.ProjectsOfUser, c.param("id"))
+	projects := s.projects()
+	own := guard{action: "identity:list_user_projects", filters: projects.filters, objects: users.inPath("id")}
+	r.on("GET HEAD", "/v3/users/{id}/projects", own.protect(func(c *call) error {
+		return projects.answerList(c, func(ctx context.Context, where filter.List) ([]assignment.Project, error) {
+			return s.Assignment.ProjectsOfUser(ctx, c.param("id"), where)
+		})
 	}))
 }
 
 func (s *Server) users() resource[identity.User] {
 	return resource[identity.User]{
-		one: "user", many: "users",
+		one: "user", many: "users", section: "identity",
 		filters:       map[string]filter.Kind{"domain_id": filter.Text, "name": filter.Text, "enabled": filter.Boolean},
 		create:        createUser,
 		get:           s.Identity.User,
 		list:          s.Identity.Users,
 		update:        updateUser,
 		remove:        s.Identity.DeleteUser,
-		render:        renderUser,
+		render:        s.renderUser,
 		extraOnUpdate: true,
 	}
 }
@@ -74,12 +81,12 @@ func updateUser(c *call, id string, o object) (identity.User, error) {
 	return c.s.Identity.UpdateUser(c.ctx(), id, change)
 }
 
-func renderUser(u identity.User) (string, map[string]any, map[string]any) {
+func (s *Server) renderUser(u identity.User) (string, map[string]any, map[string]any) {
 	attributes := map[string]any{"name": u.Name, "domain_id": u.DomainID, "enabled": u.Enabled}
 	if u.DefaultProjectID != "" {
 		attributes["default_project_id"] = u.DefaultProjectID
 	}
-	return u.ID, attributes, u.Extra
+	return u.ID, s.later(attributes, map[string]any{"password_expires_at": nil}), u.Extra
 }
 
 // changePassword is POST /v3/users/{id}/password, with the original password in the body.

@@ -45,7 +45,7 @@ func (s *Server) roleRoutesV2(r routes) {
 		if err != nil {
 			return err
 		}
-		list, err := s.Assignment.Granted(c.ctx(), scope)
+		list, err := s.Assignment.Granted(c.ctx(), grantV2(scope, ""))
 		if err != nil {
 			return err
 		}

@@ -6,14 +6,14 @@ import (
 
 // versionRoutes tell clients which APIs are here: v2.0, and v3 as of Kilo, which is version 3.4.
 func (s *Server) versionRoutes(r routes) {
-	r.on("GET HEAD", "/", func(c *call) error {
+	r.on("GET HEAD", "/", orHome(r.Router, "/v3", func(c *call) error {
 		c.reply(http.StatusMultipleChoices, map[string]any{"versions": map[string]any{"values": []any{c.version2(), c.version3()}}})
 		return nil
-	})
-	r.on("GET HEAD", "/v3", func(c *call) error {
+	}))
+	r.on("GET HEAD", "/v3", orHome(r.Router, "", func(c *call) error {
 		c.reply(http.StatusOK, map[string]any{"version": c.version3()})
 		return nil
-	})
+	}))
 	r.on("GET HEAD", "/v2.0", func(c *call) error {
 		c.reply(http.StatusOK, map[string]any{"version": c.version2()})
 		return nil

@@ -183,6 +183,8 @@ func (d *decoder) v3() {
 			d.oauth2Credential()
 		case "OS-TRUST:trust":
 			d.trust()
+		case "application_credential":
+			d.applicationCredential()
 		case "OS-OAUTH1":
 			d.oauth1()
 		default:
@@ -263,55 +265,6 @@ func (d *decoder) roles() {
 		})
 		d.want(role.Name, "role.name")
 		d.t.Roles = append(d.t.Roles, role)
-	})
-}
-
-func (d *decoder) trust() {
-	if d.null() {
-		return
-	}
-	trust := new(keystone.Trust)
-	d.t.Trust = trust
-	userID := func(what string, into *string) {
-		d.members(what, func(name string) {
-			if name == "id" {
-				*into = d.text(what + ".id")
-				return
-			}
-			d.skip()
-		})
-	}
-	d.members("OS-TRUST:trust", func(name string) {
-		switch name {
-		case "id":
-			trust.ID = d.text("trust.id")
-		case "impersonation":
-			trust.Impersonation = d.truth("trust.impersonation")
-		case "trustor_user":
-			userID("trustor_user", &trust.TrustorUserID)
-		case "trustee_user":
-			userID("trustee_user", &trust.TrusteeUserID)
-		default:
-			d.skip()
-		}
-	})
-}
-
-func (d *decoder) oauth1() {
-	if d.null() {
-		return
-	}
-	access := new(keystone.OAuth1)
-	d.t.OAuth1 = access
-	d.members("OS-OAUTH1", func(name string) {
-		switch name {
-		case "consumer_id":
-			access.ConsumerID = d.text("OS-OAUTH1.consumer_id")
-		case "access_token_id":
-			access.AccessTokenID = d.text("OS-OAUTH1.access_token_id")
-		default:
-			d.skip()
-		}
 	})
 }
 

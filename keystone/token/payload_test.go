@@ -5,6 +5,7 @@ import (
 	"errors"
 	"maps"
 	"reflect"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -23,7 +24,8 @@ const v3Body = `{"token":{"methods":["password","token"],"extras":{},"expires_at
  {"publicURL":"http://v2-shaped"}]},
  {"endpoints":[]}, "junk", {"type":"compute","endpoints":{"not":"a list"}}],
 "bind":{"kerberos":"alice@REALM"},
-"OS-TRUST:trust":{"id":"t1","impersonation":true,"trustor_user":{"id":"u1"},"trustee_user":{"id":"u2"}}}}`
+"OS-TRUST:trust":{"id":"t1","impersonation":true,"trustor_user":{"id":"u1"},"trustee_user":{"id":"u2"}},
+"OS-OAUTH1":{"consumer_id":"c1","access_token_id":"a1"}}}`
 
 func TestDecodeV3(t *testing.T) {
 	got, err := DecodePayload([]byte(v3Body))
@@ -43,7 +45,7 @@ func TestDecodeV3(t *testing.T) {
 			{Type: "compute"},
 		},
 		Bind:  map[string]string{"kerberos": "alice@REALM"},
-		Trust: &keystone.Trust{ID: "t1", Impersonation: true, TrustorUserID: "u1", TrusteeUserID: "u2"},
+		Trust: &keystone.Trust{ID: "t1", Impersonation: true, TrustorUserID: "u1", TrusteeUserID: "u2"}, OAuth1: &keystone.OAuth1{ConsumerID: "c1", AccessTokenID: "a1"},
 	}
 	if !reflect.DeepEqual(got, want) {
 		t.Errorf("got\n%+v\nwant\n%+v", got, want)
@@ -63,7 +65,7 @@ func TestDecodeV2(t *testing.T) {
 	want := &keystone.Token{
 		Version: 2, ExpiresAt: time.Date(2037, 1, 2, 3, 4, 5, 0, time.UTC), IssuedAt: time.Date(2026, 1, 2, 3, 4, 5, 123456000, time.UTC),
 		AuditIDs: []string{"own"}, User: keystone.User{ID: "u1", Name: "alice"}, Project: &keystone.Project{ID: "p1", Name: "proj"},
-		Roles: []keystone.Role{{Name: "admin"}}, V2Catalog: catalog, Bind: map[string]string{"kerberos": "alice"},
+		Roles: []keystone.Role{{Name: "admin"}}, V2RoleIDs: []string{"r1"}, V2Catalog: catalog, Bind: map[string]string{"kerberos": "alice"},
 		Trust: &keystone.Trust{ID: "t1", TrustorUserID: "u3", TrusteeUserID: "u1"},
 	}
 	if !reflect.DeepEqual(got, want) {
@@ -148,6 +150,13 @@ func TestDecodeRefuses(t *testing.T) {
 		"oauth2 credential a word":      {v3With(`,"oauth2_credential":"x"`), ErrNotAToken},
 		"thumbprint a number":           {v3With(`,"oauth2_credential":{"x5t#S256":1}`), ErrNotAToken},
 		"thumbprint twice":              {v3With(`,"oauth2_credential":{"x5t#S256":"x","x5t#S256":"x"}`), ErrMalformed},
+		"access rules a word":           {v3With(`,"application_credential":{"access_rules":"all"}`), ErrNotAToken},
+		"an access rule a word":         {v3With(`,"application_credential":{"access_rules":["GET"]}`), ErrNotAToken},
+		"access rule without a method":  {v3With(`,"application_credential":{"access_rules":[{"service":"image","path":"/"}]}`), ErrNotAToken},
+		"access rule without a service": {v3With(`,"application_credential":{"access_rules":[{"method":"GET","path":"/"}]}`), ErrNotAToken},
+		"access rule without a path":    {v3With(`,"application_credential":{"access_rules":[{"service":"image","method":"GET"}]}`), ErrNotAToken},
+		"access rules twice":            {v3With(`,"application_credential":{"access_rules":[],"access_rules":null}`), ErrMalformed},
+		"credential a list":             {v3With(`,"application_credential":[]`), ErrNotAToken},
 		"bound to two certificates":     {v3With(`,"oauth2_credential":{"x5t#S256":"x"},"bind":{"x509":"y"}`), ErrNotAToken},
 		"the same, bind first":          {v3With(`,"bind":{"x509":"y"},"oauth2_credential":{"x5t#S256":"x"}`), ErrNotAToken},
 		"system a word":                 {v3With(`,"system":{"all":"yes"}`), ErrNotAToken},
@@ -232,8 +241,15 @@ func TestDecodeAccepts(t *testing.T) {
 		"numbers":                {`,"x":[0,-0,1,-12.5,1e9,1E-9,0.1e+1]`, func(*keystone.Token) bool { return true }},
 		"white space":            {" ,\r\n\t\"x\" : [ 1 , { } , [ ] ] ", func(*keystone.Token) bool { return true }},
 		"offset":                 {`,"issued_at":"2026-01-01T01:00:00+01:00"`, func(t *keystone.Token) bool { return t.IssuedAt.Hour() == 0 }},
-		"federated":              {``, func(*keystone.Token) bool { return true }},
-		"replacement character":  {`,"methods":["` + "\ufffd" + `"]`, func(t *keystone.Token) bool { return t.Methods[0] == "\ufffd" }},
+		"credential, no rules":   {`,"application_credential":{"id":"a","name":"n","restricted":true}`, func(t *keystone.Token) bool { return t.AccessRules == nil }},
+		"credential, null rules": {`,"application_credential":{"access_rules":null,"id":"a"}`, func(t *keystone.Token) bool { return t.AccessRules == nil }},
+		"credential, empty list": {`,"application_credential":{"access_rules":[]}`, func(t *keystone.Token) bool { return t.AccessRules != nil && len(t.AccessRules) == 0 }},
+		"credential, rules": {`,"application_credential":{"id":"a","access_rules":[{"id":"r","service":"image","method":"GET","path":"/v2/*"}]}`,
+			func(t *keystone.Token) bool {
+				return slices.Equal(t.AccessRules, []keystone.AccessRule{{Service: "image", Method: "GET", Path: "/v2/*"}})
+			}},
+		"federated":             {``, func(*keystone.Token) bool { return true }},
+		"replacement character": {`,"methods":["` + "\ufffd" + `"]`, func(t *keystone.Token) bool { return t.Methods[0] == "\ufffd" }},
 	} {
 		got, err := DecodePayload([]byte(v3With(c.members)))
 		if err != nil || !c.check(got) {

@@ -60,6 +60,8 @@ func (d *decoder) v2() {
 			})
 		case "serviceCatalog":
 			t.V2Catalog = d.raw()
+		case "metadata":
+			d.metadata()
 		case "trust":
 			d.trustV2()
 		default:
@@ -75,6 +77,25 @@ func (d *decoder) v2() {
 			break
 		}
 	}
+}
+
+// metadata takes the roles' ids. What is not of that shape is passed over, as the rest of it is.
+func (d *decoder) metadata() {
+	if d.peek() != '{' {
+		d.skip()
+		return
+	}
+	d.object(func(name string) {
+		if name != "roles" || d.peek() != '[' {
+			d.skip()
+			return
+		}
+		d.array(func() {
+			if id := d.loose(); id != "" {
+				d.t.V2RoleIDs = append(d.t.V2RoleIDs, id)
+			}
+		})
+	})
 }
 
 // raw takes any value and gives its text.

@@ -1,14 +1,17 @@
 package admin
 
 import (
+	"context"
 	"encoding/json"
 	"errors"
 	"io"
 	"math"
+	"net"
 	"net/http"
 	"net/http/httptest"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
 )
@@ -20,10 +23,16 @@ func TestRoutes(t *testing.T) {
 	counter.Add(3)
 	var notReady error
 	status := any(map[string]int{"signers": 2})
+	var again time.Duration
+	refetched, good := 0, true
 	server := httptest.NewServer(New(Options{
 		Gatherer: registry,
 		Ready:    func() error { return notReady },
 		Status:   func() any { return status },
+		Refetch: func(context.Context) (any, bool, time.Duration) {
+			refetched++
+			return map[string]string{"certificates": "ok"}, good, again
+		},
 	}))
 	defer server.Close()
 
@@ -64,6 +73,41 @@ func TestRoutes(t *testing.T) {
 	}
 	if _, _, body := ask("GET", "/metrics"); !strings.Contains(body, "\nseen_total 3\n") {
 		t.Errorf("metrics: %s", body)
+	}
+
+	expect("GET", "/refetch", 405, "only POST\n")
+	if refetched != 0 {
+		t.Error("GET refetches")
+	}
+	expect("POST", "/refetch", 200, "{\n  \"certificates\": \"ok\"\n}\n")
+	good = false
+	expect("POST", "/refetch", 502, "{\n  \"certificates\": \"ok\"\n}\n")
+	again = 1500 * time.Millisecond
+	code, early, _ := ask("POST", "/refetch")
+	if code != 429 || early.Get("Retry-After") != "2" || refetched != 3 {
+		t.Errorf("%d, %v, %d times", code, early, refetched)
+	}
+	for _, change := range []func(*http.Request){
+		func(r *http.Request) { r.RemoteAddr = "192.0.2.1:1234" },
+		func(r *http.Request) { r.RemoteAddr = "@" },
+		func(r *http.Request) { r.Header.Set("Origin", "http://evil.example.com") },
+	} {
+		req := httptest.NewRequest("POST", "/refetch", nil)
+		req.RemoteAddr = "127.0.0.1:1234"
+		change(req)
+		w := httptest.NewRecorder()
+		server.Config.Handler.ServeHTTP(w, req)
+		if w.Code != 403 || refetched != 3 {
+			t.Errorf("%s %v: %d", req.RemoteAddr, req.Header, w.Code)
+		}
+	}
+
+	socket := httptest.NewRequest("POST", "/refetch", nil)
+	socket.RemoteAddr = "@"
+	w := httptest.NewRecorder()
+	server.Config.Handler.ServeHTTP(w, socket.WithContext(context.WithValue(t.Context(), http.LocalAddrContextKey, &net.UnixAddr{Name: "/x", Net: "unix"})))
+	if w.Code != 429 {
+		t.Errorf("over a unix socket: %d", w.Code)
 	}
 
 	_, header, body := ask("GET", "/status")

@@ -31,7 +31,8 @@ const (
 
 // Reasons why a good token cannot be turned into headers. The caller refuses the request with a reason code for each.
 var (
-	// ErrUnsafe: a value would not arrive as it was signed (control characters, a comma in a role's name, blanks at an end).
+	// ErrUnsafe: a value would not arrive as it was signed (control characters, a comma in a role's name, blanks at an end, a
+	// character that the encoding does not have).
 	ErrUnsafe = errors.New("identity cannot be carried in a header")
 	// ErrNoProject: a v2 token without a project, which auth_token has always refused.
 	ErrNoProject = errors.New("v2 token has no project")
@@ -142,6 +143,54 @@ type Options struct {
 	OmitCatalog bool
 	// MaxCatalog is the largest X-Service-Catalog to send, in bytes; a larger one is left out. 0 means no limit.
 	MaxCatalog int
+	// Encoding is how characters outside ASCII are written; UTF8 by default.
+	Encoding Encoding
+}
+
+// Encoding is a character encoding of header values. HTTP itself knows none: it is up to the upstream what it reads.
+type Encoding int
+
+const (
+	// UTF8 carries every name. WSGI servers show an application its bytes as if they were ISO-8859-1: "Zoë" as "ZoÃ«".
+	UTF8 Encoding = iota
+	// Latin1 is ISO-8859-1: to a WSGI application names look as they do with auth_token in its own pipeline. A token with a
+	// character above U+00FF in a name is refused.
+	Latin1
+)
+
+// ParseEncoding reads "utf-8" or "iso-8859-1", in any case.
+func ParseEncoding(name string) (Encoding, error) {
+	switch strings.ToLower(name) {
+	case "utf-8", "utf8":
+		return UTF8, nil
+	case "iso-8859-1", "latin-1", "latin1":
+		return Latin1, nil
+	}
+	return 0, fmt.Errorf("%q is no encoding of headers; write utf-8 or iso-8859-1", name)
+}
+
+// encode writes a value that checkValue has let pass.
+func (e Encoding) encode(what, v string) (string, error) {
+	if e == UTF8 || isASCII(v) {
+		return v, nil
+	}
+	out := make([]byte, 0, len(v))
+	for _, c := range v {
+		if c > 0xFF {
+			return "", fmt.Errorf("%w: %s has %U, which ISO-8859-1 does not", ErrUnsafe, what, c)
+		}
+		out = append(out, byte(c))
+	}
+	return string(out), nil
+}
+
+func isASCII(v string) bool {
+	for i := range len(v) {
+		if v[i] >= utf8.RuneSelf {
+			return false
+		}
+	}
+	return true
 }
 
 // Identity is the header block of one token, made once and shared by all requests that bring the token: read-only.
@@ -174,6 +223,10 @@ func Prepare(t *keystone.Token, o Options) (*Identity, error) {
 			continue
 		}
 		if err := checkValue(r.what, v); err != nil {
+			return nil, err
+		}
+		v, err := o.Encoding.encode(r.what, v)
+		if err != nil {
 			return nil, err
 		}
 		values := []string{v}

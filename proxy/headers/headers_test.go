@@ -87,6 +87,56 @@ func TestSetForEachScope(t *testing.T) {
 	}
 }
 
+func TestEncoding(t *testing.T) {
+	tests := map[string]struct {
+		encoding, user, role string
+		wantUser, wantRole   string
+		err                  error
+	}{
+		"ASCII is the same in both":          {"iso-8859-1", "alice", "member", "alice", "member", nil},
+		"UTF-8":                              {"utf-8", "Zoë", "rôle", "Zo\xc3\xab", "r\xc3\xb4le", nil},
+		"UTF-8 carries everything":           {"UTF-8", "\u65e5\u672c \U0001F600", "m", "\u65e5\u672c \U0001F600", "m", nil},
+		"ISO-8859-1":                         {"ISO-8859-1", "Zoë", "rôle", "Zo\xeb", "r\xf4le", nil},
+		"its last character":                 {"iso-8859-1", "\u00ff\u00a1", "m", "\xff\xa1", "m", nil},
+		"a character that it does not have":  {"iso-8859-1", "\u0100", "m", "", "", ErrUnsafe},
+		"one that would be cut to a comma":   {"iso-8859-1", "zoe", "a\u022cb", "", "", ErrUnsafe},
+		"one that would be cut to LF":        {"iso-8859-1", "a\u010ab", "m", "", "", ErrUnsafe},
+		"a control character beyond ASCII":   {"iso-8859-1", "a\u0085b", "m", "", "", ErrUnsafe},
+		"a no-break space at the end, UTF-8": {"utf-8", "zoe\u00a0", "m", "", "", ErrUnsafe},
+	}
+	for name, tt := range tests {
+		t.Run(name, func(t *testing.T) {
+			encoding, err := ParseEncoding(tt.encoding)
+			if err != nil {
+				t.Fatal(err)
+			}
+			token := v3Project()
+			token.User.Name, token.Roles = tt.user, []keystone.Role{{Name: tt.role}}
+			id, err := Prepare(token, Options{Encoding: encoding})
+			if !errors.Is(err, tt.err) {
+				t.Fatalf("error %v, want %v", err, tt.err)
+			}
+			if err != nil {
+				return
+			}
+			got := http.Header{}
+			id.Set(got)
+			id.SetService(got)
+			for name, want := range map[string]string{
+				"X-User-Name": tt.wantUser, "X-User": tt.wantUser, "X-Service-User-Name": tt.wantUser,
+				"X-Roles": tt.wantRole, "X-Role": tt.wantRole, "X-Service-Roles": tt.wantRole,
+			} {
+				if v := got[name]; len(v) != 1 || v[0] != want {
+					t.Errorf("%s: %q, want %q", name, v, want)
+				}
+			}
+		})
+	}
+	if _, err := ParseEncoding("utf-16"); err == nil {
+		t.Error("utf-16 is taken for an encoding of headers")
+	}
+}
+
 func compare(t *testing.T, got http.Header, want map[string]string) {
 	t.Helper()
 	for k, v := range want {

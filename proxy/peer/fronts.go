@@ -68,12 +68,17 @@ func (f Fronts) Trust(r *http.Request) bool {
 		return f.UnixSocket
 	}
 	if remote, err := netip.ParseAddrPort(r.RemoteAddr); err == nil {
-		addr := remote.Addr().Unmap().WithZone("")
-		if slices.ContainsFunc(f.Networks, func(p netip.Prefix) bool { return p.Contains(addr) }) {
+		if f.Contains(remote.Addr()) {
 			return true
 		}
 	}
 	return len(f.Names) > 0 && f.named(r)
+}
+
+// Contains says whether an address is in one of the networks.
+func (f Fronts) Contains(addr netip.Addr) bool {
+	addr = addr.Unmap().WithZone("")
+	return slices.ContainsFunc(f.Networks, func(p netip.Prefix) bool { return p.Contains(addr) })
 }
 
 func (f Fronts) named(r *http.Request) bool {

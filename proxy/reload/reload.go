@@ -75,12 +75,13 @@ func (w *Watcher) Run(ctx context.Context) error {
 		case <-ctx.Done():
 			return nil
 		case <-tick.C:
-			w.look()
+			w.Look()
 		}
 	}
 }
 
-func (w *Watcher) look() {
+// Look looks at the files now.
+func (w *Watcher) Look() {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	now := w.fingerprint()

@@ -16,6 +16,8 @@ type TLS struct {
 	// ClientCAFile, if it is not "", lets clients present certificates of these CAs. They need not present any; one that does
 	// not verify ends the handshake.
 	ClientCAFile string
+	// HTTP2 offers it to clients, beside HTTP/1.1.
+	HTTP2 bool
 
 	config atomic.Pointer[tls.Config]
 	leaf   atomic.Pointer[x509.Certificate]
@@ -43,6 +45,9 @@ func (t *TLS) Load() error {
 		MinVersion:   tls.VersionTLS12,
 		Certificates: []tls.Certificate{pair},
 		NextProtos:   []string{"http/1.1"},
+	}
+	if t.HTTP2 {
+		config.NextProtos = []string{"h2", "http/1.1"}
 	}
 	if t.ClientCAFile != "" {
 		if config.ClientCAs, err = readPool(t.ClientCAFile); err != nil {

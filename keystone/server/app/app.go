@@ -166,7 +166,7 @@ func (s *Settings) Build(db store.Store, o Options) *Parts {
 	watch := &tokens.Watch{Store: db}
 	revoker := &tokens.Revoker{Store: db, Now: o.Now, Window: tokens.DefaultWindow, Watch: watch}
 	users := &identity.Manager{Store: db, Hasher: identity.NewHasher(o.Hashing), Tokens: revoker}
-	assignments := &assignment.Manager{Store: db, Users: users, Tokens: revoker}
+	assignments := &assignment.Manager{Store: db, Users: users, Tokens: revoker, MaxDepth: s.MaxProjectTreeDepth, Inherit: s.Inherit}
 	services := &catalog.Manager{Store: db, Log: o.Log, Variables: map[string]string{
 		"public_port": strconv.Itoa(s.PublicPort), "admin_port": strconv.Itoa(s.AdminPort),
 		"public_bind_host": s.PublicBindHost, "admin_bind_host": s.AdminBindHost,
@@ -210,6 +210,8 @@ func (s *Settings) Build(db store.Store, o Options) *Parts {
 		MemberRole: assignment.MemberRole{ID: s.MemberRoleID, Name: s.MemberRoleName},
 		MaxParam:   s.MaxParamSize,
 		MaxBody:    s.MaxRequestBodySize,
+		ListLimits: s.ListLimits,
+		Later:      s.Later,
 		Log:        o.Log,
 		Metrics:    o.Metrics,
 	}}

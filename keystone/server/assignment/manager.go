@@ -20,15 +20,18 @@ type Revoker interface {
 	// RevokeDomain ends the tokens of the domain's users, and those scoped to it or to its projects.
 	RevokeDomain(ctx context.Context, domainID string) error
 	RevokeProject(ctx context.Context, projectID string) error
-	// RevokeGrant ends the tokens that the user has in the scope of the grant.
+	RevokeUser(ctx context.Context, userID string) error
+	// RevokeGrant ends the tokens that the user, or the members of the group, have where the grant counts.
 	RevokeGrant(ctx context.Context, g Grant) error
-	// RevokeRole ends the tokens in the scopes that the role was granted in.
-	RevokeRole(ctx context.Context, roleID string, granted []Scope) error
+	// RevokeRole ends the tokens that stand on these grants of the role.
+	RevokeRole(ctx context.Context, roleID string, granted []Grant) error
 }
 
-// Users finds the users that get roles.
+// Users finds the users and groups that get roles.
 type Users interface {
 	User(ctx context.Context, userID string) (identity.User, error)
+	Group(ctx context.Context, groupID string) (identity.Group, error)
+	Members(ctx context.Context, groupID string, where filter.List) ([]identity.User, error)
 }
 
 // Manager is the rules about domains, projects, roles and grants, and which tokens end when one of them changes.
@@ -36,6 +39,10 @@ type Manager struct {
 	Store  Store
 	Users  Users
 	Tokens Revoker
+	// MaxDepth is how many levels of projects there may be (max_project_tree_depth); 0 for any number.
+	MaxDepth int
+	// Inherit makes inherited grants count ([os_inherit] enabled).
+	Inherit bool
 }
 
 // DomainUpdate is a change of a domain; what is nil stays as it is.
@@ -43,14 +50,6 @@ type DomainUpdate struct {
 	Name    *string
 	Enabled *bool
 	Extra   map[string]any
-}
-
-// ProjectUpdate is a change of a project; what is nil stays as it is.
-type ProjectUpdate struct {
-	Name        *string
-	Description *string
-	Enabled     *bool
-	Extra       map[string]any
 }
 
 // RoleUpdate is a change of a role; what is nil stays as it is.
@@ -108,7 +107,8 @@ func (m *Manager) UpdateDomain(ctx context.Context, domainID string, change Doma
 	return d, err
 }
 
-// DeleteDomain removes a disabled domain with its users and projects. The default domain stays.
+// DeleteDomain removes a disabled domain with its users, groups and projects, and ends the tokens that stand on them, those of
+// other domains' users in its groups too. The default domain stays.
 func (m *Manager) DeleteDomain(ctx context.Context, domainID string) error {
 	if domainID == DefaultDomainID {
 		return fault.Forbidden{Action: "delete the default domain"}
@@ -124,65 +124,16 @@ func (m *Manager) DeleteDomain(ctx context.Context, domainID string) error {
 		if err := m.Tokens.RevokeDomain(ctx, domainID); err != nil {
 			return err
 		}
+		outside, err := m.Store.OutsideMembers(ctx, domainID)
+		if err != nil {
+			return err
+		}
+		for _, userID := range outside {
+			if err := m.Tokens.RevokeUser(ctx, userID); err != nil {
+				return err
+			}
+		}
 		return m.Store.RemoveDomain(ctx, domainID)
-	})
-}
-
-// Project is the project with that id.
-func (m *Manager) Project(ctx context.Context, projectID string) (Project, error) {
-	return m.Store.Project(ctx, projectID)
-}
-
-// ProjectByName is the project of that name in a domain.
-func (m *Manager) ProjectByName(ctx context.Context, domainID, name string) (Project, error) {
-	return m.Store.ProjectByName(ctx, domainID, name)
-}
-
-// Projects are those that fit the filters, ordered by name.
-func (m *Manager) Projects(ctx context.Context, where filter.List) ([]Project, error) {
-	return m.Store.Projects(ctx, where)
-}
-
-// CreateProject stores a new project under an id of its own.
-func (m *Manager) CreateProject(ctx context.Context, p Project) (Project, error) {
-	if err := checkName(p.Name, maxName); err != nil {
-		return Project{}, err
-	}
-	p.ID = id.New()
-	return p, m.Store.AddProject(ctx, p)
-}
-
-// UpdateProject changes a project. Disabling it ends the tokens scoped to it.
-func (m *Manager) UpdateProject(ctx context.Context, projectID string, change ProjectUpdate) (Project, error) {
-	if change.Name != nil {
-		if err := checkName(*change.Name, maxName); err != nil {
-			return Project{}, err
-		}
-	}
-	var p Project
-	err := m.Store.Write(ctx, func(ctx context.Context) (err error) {
-		if p, err = m.Store.Project(ctx, projectID); err != nil {
-			return err
-		}
-		patch.Set(&p.Name, change.Name)
-		patch.Set(&p.Description, change.Description)
-		patch.Set(&p.Enabled, change.Enabled)
-		p.Extra = patch.Merge(p.Extra, change.Extra)
-		if err = m.Store.PutProject(ctx, p); err != nil || p.Enabled {
-			return err
-		}
-		return m.Tokens.RevokeProject(ctx, projectID)
-	})
-	return p, err
-}
-
-// DeleteProject removes a project with the grants on it and ends the tokens scoped to it.
-func (m *Manager) DeleteProject(ctx context.Context, projectID string) error {
-	return m.Store.Write(ctx, func(ctx context.Context) error {
-		if err := m.Store.RemoveProject(ctx, projectID); err != nil {
-			return err
-		}
-		return m.Tokens.RevokeProject(ctx, projectID)
 	})
 }
 
@@ -232,123 +183,15 @@ func (m *Manager) UpdateRole(ctx context.Context, roleID string, change RoleUpda
 // DeleteRole removes a role with its grants and ends the tokens that stood on them.
 func (m *Manager) DeleteRole(ctx context.Context, roleID string) error {
 	return m.Store.Write(ctx, func(ctx context.Context) error {
-		scopes, err := m.Store.ScopesOfRole(ctx, roleID)
+		granted, err := m.Store.Grants(ctx, Query{RoleID: roleID})
 		if err != nil {
 			return err
 		}
 		if err := m.Store.RemoveRole(ctx, roleID); err != nil {
 			return err
 		}
-		return m.Tokens.RevokeRole(ctx, roleID, scopes)
+		return m.Tokens.RevokeRole(ctx, roleID, granted)
 	})
-}
-
-// Grant gives a role; giving it again changes nothing.
-func (m *Manager) Grant(ctx context.Context, g Grant) error {
-	return m.Store.Write(ctx, func(ctx context.Context) error {
-		if err := m.checkGrant(ctx, g); err != nil {
-			return err
-		}
-		return m.Store.AddGrant(ctx, g)
-	})
-}
-
-// CheckGrant returns nil where the grant is there, else fault.NotFound.
-func (m *Manager) CheckGrant(ctx context.Context, g Grant) error {
-	if err := m.checkGrant(ctx, g); err != nil {
-		return err
-	}
-	there, err := m.Store.HasGrant(ctx, g)
-	if err == nil && !there {
-		err = fault.NotFound{Kind: "role", ID: g.RoleID}
-	}
-	return err
-}
-
-// Ungrant takes a role away and ends the tokens that the user has in that scope.
-func (m *Manager) Ungrant(ctx context.Context, g Grant) error {
-	return m.Store.Write(ctx, func(ctx context.Context) error {
-		if err := m.Store.RemoveGrant(ctx, g); err != nil {
-			return err
-		}
-		return m.Tokens.RevokeGrant(ctx, g)
-	})
-}
-
-// Granted are the roles of a user on a project or domain, all of which must exist.
-func (m *Manager) Granted(ctx context.Context, s Scope) ([]Role, error) {
-	if err := m.checkScope(ctx, s); err != nil {
-		return nil, err
-	}
-	return m.Store.GrantedRoles(ctx, s)
-}
-
-// GrantedRoles are the roles of a user on a project or domain, none where there is no such thing.
-func (m *Manager) GrantedRoles(ctx context.Context, s Scope) ([]Role, error) {
-	return m.Store.GrantedRoles(ctx, s)
-}
-
-// ProjectsOfUser are the projects that the user, who must exist, has a role on.
-func (m *Manager) ProjectsOfUser(ctx context.Context, userID string) ([]Project, error) {
-	if _, err := m.Users.User(ctx, userID); err != nil {
-		return nil, err
-	}
-	return m.Store.ProjectsOfUser(ctx, userID)
-}
-
-// UsableProjects are the projects that the user can scope a token to.
-func (m *Manager) UsableProjects(ctx context.Context, userID string) ([]Project, error) {
-	all, err := m.Store.ProjectsOfUser(ctx, userID)
-	if err != nil {
-		return nil, err
-	}
-	enabled := map[string]bool{}
-	kept := []Project{}
-	for _, p := range all {
-		if _, seen := enabled[p.DomainID]; !seen {
-			d, err := m.Store.Domain(ctx, p.DomainID)
-			if err != nil {
-				return nil, err
-			}
-			enabled[p.DomainID] = d.Enabled
-		}
-		if p.Enabled && enabled[p.DomainID] {
-			kept = append(kept, p)
-		}
-	}
-	return kept, nil
-}
-
-// UsableDomains are the domains that the user can scope a token to.
-func (m *Manager) UsableDomains(ctx context.Context, userID string) ([]Domain, error) {
-	all, err := m.Store.DomainsOfUser(ctx, userID)
-	kept := []Domain{}
-	for _, d := range all {
-		if d.Enabled {
-			kept = append(kept, d)
-		}
-	}
-	return kept, err
-}
-
-func (m *Manager) checkGrant(ctx context.Context, g Grant) error {
-	if err := m.checkScope(ctx, g.Scope()); err != nil {
-		return err
-	}
-	_, err := m.Store.Role(ctx, g.RoleID)
-	return err
-}
-
-func (m *Manager) checkScope(ctx context.Context, s Scope) error {
-	if _, err := m.Users.User(ctx, s.UserID); err != nil {
-		return err
-	}
-	if s.ProjectID != "" {
-		_, err := m.Store.Project(ctx, s.ProjectID)
-		return err
-	}
-	_, err := m.Store.Domain(ctx, s.DomainID)
-	return err
 }
 
 func checkName(name string, most int) error {

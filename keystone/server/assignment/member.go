@@ -2,6 +2,7 @@ package assignment
 
 import (
 	"context"
+	"slices"
 
 	"authproxy/keystone/server/fault"
 )
@@ -29,7 +30,19 @@ func (m *Manager) AddMember(ctx context.Context, role MemberRole, userID, projec
 
 // UsersOfProject are the ids of the users that have a role on a project themselves.
 func (m *Manager) UsersOfProject(ctx context.Context, projectID string) ([]string, error) {
-	return m.Store.UsersOfProject(ctx, projectID)
+	here := false
+	grants, err := m.Store.Grants(ctx, Query{ProjectID: projectID, Inherited: &here})
+	if err != nil {
+		return nil, err
+	}
+	ids := []string{}
+	for _, g := range grants {
+		if g.UserID != "" {
+			ids = append(ids, g.UserID)
+		}
+	}
+	slices.Sort(ids)
+	return slices.Compact(ids), nil
 }
 
 // RemoveMember takes the member role away, if the user has it.

@@ -11,7 +11,7 @@ import (
 // DefaultDomainID is the id of the domain that every installation has and that cannot be deleted.
 const DefaultDomainID = "default"
 
-// Domain owns users and projects.
+// Domain owns users, groups and projects.
 type Domain struct {
 	ID      string
 	Name    string // unique, 64 characters at most
@@ -21,8 +21,10 @@ type Domain struct {
 
 // Project owns resources of the cloud's services.
 type Project struct {
-	ID          string
-	DomainID    string
+	ID       string
+	DomainID string
+	// ParentID is the project above, of the same domain; "" for none.
+	ParentID    string
 	Name        string // unique in its domain, 64 characters at most
 	Description string
 	Enabled     bool
@@ -36,24 +38,36 @@ type Role struct {
 	Extra map[string]any
 }
 
-// Grant gives a user a role on a project or on a domain; exactly one of ProjectID and DomainID is set.
+// Grant gives a user or a group a role on a project or on a domain. Exactly one of UserID and GroupID is set, and exactly one of
+// ProjectID and DomainID.
 type Grant struct {
 	UserID    string
+	GroupID   string
 	ProjectID string
 	DomainID  string
 	RoleID    string
+	// Inherited makes the role count not there but on all projects of the domain, or on all below the project (OS-INHERIT).
+	Inherited bool
 }
 
-// Scope is the grants of one user on one project or domain; see Grant.
+// Scope is one user on one project or domain; exactly one of ProjectID and DomainID is set.
 type Scope struct {
 	UserID    string
 	ProjectID string
 	DomainID  string
 }
 
-// Scope is what the grant gives a role on, and to whom.
-func (g Grant) Scope() Scope {
-	return Scope{UserID: g.UserID, ProjectID: g.ProjectID, DomainID: g.DomainID}
+// Query selects grants: those that fit all fields that are set.
+type Query struct {
+	UserID    string
+	GroupID   string
+	ProjectID string
+	DomainID  string
+	RoleID    string
+	Inherited *bool
+	// Effective selects what counts for a user or on a project or domain, rather than what was granted just there: UserID takes in
+	// grants to the user's groups, ProjectID those that the project inherits, and DomainID leaves out what only projects inherit.
+	Effective bool
 }
 
 // Store keeps domains, projects, roles and grants. Its errors are fault.NotFound and fault.Conflict of the kinds "domain",
@@ -68,17 +82,21 @@ type Store interface {
 	Domains(ctx context.Context, where filter.List) ([]Domain, error)
 	AddDomain(ctx context.Context, d Domain) error
 	PutDomain(ctx context.Context, d Domain) error
-	// RemoveDomain takes its users, its projects and all grants of and on them along.
+	// RemoveDomain takes its users, groups and projects and all grants of and on them along.
 	RemoveDomain(ctx context.Context, id string) error
 
 	Project(ctx context.Context, id string) (Project, error)
 	ProjectByName(ctx context.Context, domainID, name string) (Project, error)
-	// Projects filters on domain_id, name and enabled and orders by name.
+	// Projects filters on domain_id, parent_id, name and enabled and orders by name.
 	Projects(ctx context.Context, where filter.List) ([]Project, error)
 	AddProject(ctx context.Context, p Project) error
 	PutProject(ctx context.Context, p Project) error
-	// RemoveProject takes the grants on it along.
+	// RemoveProject takes the grants on it along. It returns fault.Forbidden while there are projects below it.
 	RemoveProject(ctx context.Context, id string) error
+	// ProjectsBelow are those below a project at any depth, ordered by name.
+	ProjectsBelow(ctx context.Context, id string) ([]Project, error)
+	// ProjectsAbove are those above a project, its parent first.
+	ProjectsAbove(ctx context.Context, id string) ([]Project, error)
 
 	Role(ctx context.Context, id string) (Role, error)
 	RoleByName(ctx context.Context, name string) (Role, error)
@@ -95,13 +113,14 @@ type Store interface {
 	HasGrant(ctx context.Context, g Grant) (bool, error)
 	// RemoveGrant returns fault.NotFound of kind "role" where there is no such grant.
 	RemoveGrant(ctx context.Context, g Grant) error
-	// GrantedRoles are the roles of a user on a project or domain, ordered by name.
-	GrantedRoles(ctx context.Context, s Scope) ([]Role, error)
-	// UsersOfProject are the ids of the users with a role on a project, in order.
-	UsersOfProject(ctx context.Context, projectID string) ([]string, error)
-	// ScopesOfRole are the scopes in which somebody has the role.
-	ScopesOfRole(ctx context.Context, roleID string) ([]Scope, error)
-	// ProjectsOfUser and DomainsOfUser are those that the user has a role on, ordered by name.
-	ProjectsOfUser(ctx context.Context, userID string) ([]Project, error)
+	// Grants are in an order of their own.
+	Grants(ctx context.Context, q Query) ([]Grant, error)
+	// RolesOf are the roles in the grants that fit, each once, ordered by name.
+	RolesOf(ctx context.Context, q Query) ([]Role, error)
+	// ProjectsOfUser are the projects that the user has a role on, by groups too and, with inherit, by inherited grants; it
+	// filters and orders as Projects does. DomainsOfUser are the domains, ordered by name.
+	ProjectsOfUser(ctx context.Context, userID string, inherit bool, where filter.List) ([]Project, error)
 	DomainsOfUser(ctx context.Context, userID string) ([]Domain, error)
+	// OutsideMembers are the ids of other domains' users in the groups of a domain.
+	OutsideMembers(ctx context.Context, domainID string) ([]string, error)
 }

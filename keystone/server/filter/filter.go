@@ -3,6 +3,7 @@ package filter
 
 import (
 	"net/url"
+	"strconv"
 	"strings"
 )
 
@@ -18,6 +19,8 @@ const (
 	ContainsFold
 	StartsWithFold
 	EndsWithFold
+	// atMost is no comparison: Value is how many objects are wanted.
+	atMost
 )
 
 var suffixes = map[string]Op{
@@ -32,8 +35,22 @@ type Filter struct {
 	Value     string
 }
 
-// List is conditions that all have to hold.
+// List is conditions that all have to hold, and perhaps a bound on how many objects are wanted.
 type List []Filter
+
+// AtMost is a bound on how many objects are wanted: the first n in their order.
+func AtMost(n int) Filter { return Filter{Op: atMost, Value: strconv.Itoa(n)} }
+
+// Most is how many objects are wanted, 0 for all.
+func (l List) Most() int {
+	for _, f := range l {
+		if f.Op == atMost {
+			n, _ := strconv.Atoi(f.Value) // AtMost made it
+			return n
+		}
+	}
+	return 0
+}
 
 // Kind is the type of an attribute that can be filtered on.
 type Kind int

@@ -17,7 +17,7 @@ type Revoker interface {
 	RevokeUser(ctx context.Context, userID string) error
 }
 
-// Manager is the rules about users: who may be stored, and which tokens end when a user changes.
+// Manager is the rules about users and groups: who may be stored, and which tokens end when one of them changes.
 type Manager struct {
 	Store  Store
 	Hasher *Hasher
@@ -57,7 +57,7 @@ func (m *Manager) Users(ctx context.Context, where filter.List) ([]User, error) 
 
 // CreateUser stores a new user and returns it with its id. A nil password makes a user that cannot log in by one.
 func (m *Manager) CreateUser(ctx context.Context, u User, password *string) (User, error) {
-	if err := checkName(u.Name); err != nil {
+	if err := checkName(u.Name, maxUserName); err != nil {
 		return User{}, err
 	}
 	if password != nil {
@@ -74,7 +74,7 @@ func (m *Manager) CreateUser(ctx context.Context, u User, password *string) (Use
 // UpdateUser changes a user. The tokens of one who is disabled or gets another password end.
 func (m *Manager) UpdateUser(ctx context.Context, userID string, change Update) (User, error) {
 	if change.Name != nil {
-		if err := checkName(*change.Name); err != nil {
+		if err := checkName(*change.Name, maxUserName); err != nil {
 			return User{}, err
 		}
 	}
@@ -182,12 +182,12 @@ func (m *Manager) newHash(ctx context.Context, password string) (string, error) 
 	return m.Hasher.Hash(ctx, password)
 }
 
-func checkName(name string) error {
+func checkName(name string, most int) error {
 	switch {
 	case name == "":
 		return fault.Invalid{Message: "name field is required and cannot be empty"}
-	case len([]rune(name)) > maxUserName:
-		return fault.Invalid{Message: fmt.Sprintf("name should not be greater than %d characters.", maxUserName)}
+	case len([]rune(name)) > most:
+		return fault.Invalid{Message: fmt.Sprintf("name should not be greater than %d characters.", most)}
 	}
 	return nil
 }

@@ -1,4 +1,4 @@
-// Package identity is the users and their passwords ([identity] of keystone.conf).
+// Package identity is the users, their passwords and their groups ([identity] of keystone.conf).
 package identity
 
 import (
@@ -21,7 +21,8 @@ type User struct {
 	Extra map[string]any
 }
 
-// Store keeps the users. Its errors are fault.NotFound and fault.Conflict of kind "user", and fault.NotFound of kind "domain".
+// Store keeps the users and groups. Its errors are fault.NotFound and fault.Conflict of the kinds "user" and "group", and
+// fault.NotFound of kind "domain".
 type Store interface {
 	// Write runs f in a transaction.
 	Write(ctx context.Context, f func(ctx context.Context) error) error
@@ -31,6 +32,22 @@ type Store interface {
 	Users(ctx context.Context, where filter.List) ([]User, error)
 	AddUser(ctx context.Context, u User) error
 	PutUser(ctx context.Context, u User) error
-	// RemoveUser takes the user's grants along.
+	// RemoveUser takes the user's grants and memberships along.
 	RemoveUser(ctx context.Context, id string) error
+
+	Group(ctx context.Context, id string) (Group, error)
+	// Groups filters on domain_id and name and orders by name.
+	Groups(ctx context.Context, where filter.List) ([]Group, error)
+	AddGroup(ctx context.Context, g Group) error
+	PutGroup(ctx context.Context, g Group) error
+	// RemoveGroup takes the group's grants and memberships along.
+	RemoveGroup(ctx context.Context, id string) error
+	// AddMember does nothing where the user is in the group already.
+	AddMember(ctx context.Context, groupID, userID string) error
+	IsMember(ctx context.Context, groupID, userID string) (bool, error)
+	// RemoveMember returns fault.NotFound of kind "user" where the user is not in the group.
+	RemoveMember(ctx context.Context, groupID, userID string) error
+	// Members and GroupsOfUser filter and order as Users and Groups do.
+	Members(ctx context.Context, groupID string, where filter.List) ([]User, error)
+	GroupsOfUser(ctx context.Context, userID string, where filter.List) ([]Group, error)
 }

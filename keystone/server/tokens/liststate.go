@@ -28,6 +28,18 @@ func (s ListState) Step(at time.Time) ListState {
 	return ListState{Sequence: s.Sequence + 1, Issued: s.notBefore(at, 0)}
 }
 
+// Advance is the state at the step beyond past, which is not behind s.
+func (s ListState) Advance(past int64, at time.Time) ListState {
+	return ListState{Sequence: past + 1, Issued: s.notBefore(at, 0)}
+}
+
+// AdvancePast is a step that no list can have come to by revocations, one step each, that were made before now: as many as there
+// were milliseconds since 1970.
+func AdvancePast(s ListState, now time.Time) int64 {
+	const least = 1_000_000 // should the clock be wrong
+	return max(now.UnixMilli(), s.Sequence+least)
+}
+
 // Renew is the state in which the same list is signed anew.
 func (s ListState) Renew(at time.Time) ListState {
 	return ListState{Sequence: s.Sequence, Issued: s.notBefore(at, time.Second)}

@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"authproxy/keystone"
+	"authproxy/keystone/server/assignment"
 	"authproxy/keystone/token"
 )
 
@@ -50,6 +51,11 @@ type Tokens struct {
 	DomainID  string // scoped to this domain
 	// InDomain is a domain that owns the user, a party or the project, or is the scope; not both UserID and InDomain.
 	InDomain string
+	// MemberOf is a group that the user is in.
+	MemberOf string
+	// ProjectDomainID is the domain that owns the project, Below one of the projects above it.
+	ProjectDomainID string
+	Below           string
 
 	TrustID       string
 	ConsumerID    string
@@ -78,6 +84,8 @@ type Store interface {
 	// RevokeTokens marks those that are not revoked yet and expire after alive, and returns how many it marked. If any, the
 	// revocation list takes one step; all that one transaction marks is in one step.
 	RevokeTokens(ctx context.Context, which Tokens, at, alive time.Time) (int, error)
+	// TokenScopes are the users and scopes of the tokens that RevokeTokens would mark.
+	TokenScopes(ctx context.Context, which Tokens, alive time.Time) ([]assignment.Scope, error)
 	// RevokedTokens are the revoked tokens of these steps that expire after alive, ordered by step and id.
 	RevokedTokens(ctx context.Context, steps Steps, alive time.Time) ([]keystone.RevokedToken, error)
 	// ListState is what the revocation list is at.
@@ -85,6 +93,9 @@ type Store interface {
 	// RenewList puts a state with the same sequence in the place of the one that was seen, and says false where that is not
 	// the one in force any more.
 	RenewList(ctx context.Context, seen, next ListState) (bool, error)
+	// AdvanceList brings the list to a step beyond past, at which all revoked tokens are listed anew, and gives the state that it
+	// is at then. Where it is there already it changes nothing and says false.
+	AdvanceList(ctx context.Context, past int64, at time.Time) (state ListState, moved bool, err error)
 	// AddEvent keeps an event.
 	AddEvent(ctx context.Context, e Event) error
 	// Events are those after a time that concern a token which expires after alive, ordered by time.

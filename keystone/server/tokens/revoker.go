@@ -34,16 +34,36 @@ func (r *Revoker) RevokeDomain(ctx context.Context, domainID string) error {
 	return r.end(ctx, Event{DomainID: domainID}, Tokens{InDomain: domainID})
 }
 
-// RevokeGrant ends the tokens that a user has in the scope of a grant.
+// RevokeGrant ends the tokens that stand on a grant: those that the user, or the members of the group, have in its scope or, where
+// it is inherited, for the projects that it reaches.
 func (r *Revoker) RevokeGrant(ctx context.Context, g assignment.Grant) error {
-	return r.end(ctx, Event{UserID: g.UserID, RoleID: g.RoleID, ProjectID: g.ProjectID, DomainID: g.DomainID}, inScope(g.Scope()))
+	which := standOn(g)
+	if g.UserID != "" && !g.Inherited {
+		return r.end(ctx, Event{UserID: g.UserID, RoleID: g.RoleID, ProjectID: g.ProjectID, DomainID: g.DomainID}, which)
+	}
+	return r.Store.Write(ctx, func(ctx context.Context) error {
+		// An event knows neither groups nor what is below a project, so there is one for each user and scope with a token.
+		scopes, err := r.Store.TokenScopes(ctx, which, r.Now().Add(-r.Window))
+		if err != nil {
+			return err
+		}
+		if _, err := r.revoke(ctx, which); err != nil {
+			return err
+		}
+		for _, s := range scopes {
+			if err := r.record(ctx, Event{UserID: s.UserID, RoleID: g.RoleID, ProjectID: s.ProjectID, DomainID: s.DomainID}); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
 }
 
 // RevokeRole ends the tokens that stood on a role: those in the scopes that it was granted in.
-func (r *Revoker) RevokeRole(ctx context.Context, roleID string, granted []assignment.Scope) error {
+func (r *Revoker) RevokeRole(ctx context.Context, roleID string, granted []assignment.Grant) error {
 	var which []Tokens
-	for _, s := range granted {
-		which = append(which, inScope(s))
+	for _, g := range granted {
+		which = append(which, standOn(g))
 	}
 	return r.end(ctx, Event{RoleID: roleID}, which...)
 }
@@ -62,8 +82,18 @@ func (r *Revoker) RevokeAccessToken(ctx context.Context, accessTokenID string) e
 	return r.end(ctx, Event{AccessTokenID: accessTokenID}, Tokens{AccessTokenID: accessTokenID})
 }
 
-func inScope(s assignment.Scope) Tokens {
-	return Tokens{UserID: s.UserID, ProjectID: s.ProjectID, DomainID: s.DomainID}
+// standOn names the tokens that stand on a grant.
+func standOn(g assignment.Grant) Tokens {
+	t := Tokens{UserID: g.UserID, MemberOf: g.GroupID}
+	switch {
+	case !g.Inherited:
+		t.ProjectID, t.DomainID = g.ProjectID, g.DomainID
+	case g.DomainID != "":
+		t.ProjectDomainID = g.DomainID
+	default:
+		t.Below = g.ProjectID
+	}
+	return t
 }
 
 // revokeOne ends one token and says fault.NotFound where it was ended already.

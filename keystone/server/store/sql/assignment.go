@@ -2,7 +2,9 @@ package sql
 
 import (
 	"context"
+	"database/sql"
 	"errors"
+	"fmt"
 
 	"authproxy/keystone/server/assignment"
 	"authproxy/keystone/server/fault"
@@ -11,8 +13,14 @@ import (
 
 const (
 	domainColumns  = `SELECT id, name, enabled, extra FROM domains`
-	projectColumns = `SELECT id, domain_id, name, description, enabled, extra FROM projects`
+	projectColumns = `SELECT id, domain_id, parent_id, name, description, enabled, extra FROM projects`
 	roleColumns    = `SELECT id, name, extra FROM roles`
+)
+
+var (
+	domainFilters  = map[string]string{"name": "name", "enabled": "enabled"}
+	projectFilters = map[string]string{"domain_id": "domain_id", "name": "name", "enabled": "enabled", "parent_id": "parent_id"}
+	roleFilters    = map[string]string{"name": "name"}
 )
 
 func scanDomain(row scanner) (d assignment.Domain, err error) {
@@ -20,7 +28,10 @@ func scanDomain(row scanner) (d assignment.Domain, err error) {
 }
 
 func scanProject(row scanner) (p assignment.Project, err error) {
-	return p, row.Scan(&p.ID, &p.DomainID, &p.Name, &p.Description, &p.Enabled, (*attributes)(&p.Extra))
+	var parent sql.NullString
+	err = row.Scan(&p.ID, &p.DomainID, &parent, &p.Name, &p.Description, &p.Enabled, (*attributes)(&p.Extra))
+	p.ParentID = parent.String
+	return p, err
 }
 
 func scanRole(row scanner) (r assignment.Role, err error) {
@@ -35,9 +46,8 @@ func (s *Store) DomainByName(ctx context.Context, name string) (assignment.Domai
 	return one(ctx, s, "domain", name, scanDomain, domainColumns+` WHERE name = ?`, name)
 }
 
-func (s *Store) Domains(ctx context.Context, list filter.List) ([]assignment.Domain, error) {
-	clause, args := where(list, map[string]string{"name": "name", "enabled": "enabled"})
-	return all(ctx, s, scanDomain, domainColumns+clause+` ORDER BY name, id`, args...)
+func (s *Store) Domains(ctx context.Context, where filter.List) ([]assignment.Domain, error) {
+	return listed(ctx, s, scanDomain, domainColumns, where, domainFilters, "name, id", "")
 }
 
 func (s *Store) AddDomain(ctx context.Context, d assignment.Domain) error {
@@ -52,9 +62,10 @@ func (s *Store) PutDomain(ctx context.Context, d assignment.Domain) error {
 
 func (s *Store) RemoveDomain(ctx context.Context, id string) error {
 	return s.Write(ctx, func(ctx context.Context) error {
-		if _, err := s.exec(ctx, `DELETE FROM grants WHERE domain_id = ?
+		if _, err := s.exec(ctx, `DELETE FROM assignments WHERE domain_id = ?
 			OR user_id IN (SELECT id FROM users WHERE domain_id = ?)
-			OR project_id IN (SELECT id FROM projects WHERE domain_id = ?)`, id, id, id); err != nil {
+			OR group_id IN (SELECT id FROM user_groups WHERE domain_id = ?)
+			OR project_id IN (SELECT id FROM projects WHERE domain_id = ?)`, id, id, id, id); err != nil {
 			return err
 		}
 		if err := s.removeDelegationsOf(ctx, `IN (SELECT id FROM users WHERE domain_id = ?)`, id); err != nil {
@@ -72,15 +83,20 @@ func (s *Store) ProjectByName(ctx context.Context, domainID, name string) (assig
 	return one(ctx, s, "project", name, scanProject, projectColumns+` WHERE domain_id = ? AND name = ?`, domainID, name)
 }
 
-func (s *Store) Projects(ctx context.Context, list filter.List) ([]assignment.Project, error) {
-	clause, args := where(list, map[string]string{"domain_id": "domain_id", "name": "name", "enabled": "enabled"})
-	return all(ctx, s, scanProject, projectColumns+clause+` ORDER BY name, id`, args...)
+func (s *Store) Projects(ctx context.Context, where filter.List) ([]assignment.Project, error) {
+	return listed(ctx, s, scanProject, projectColumns, where, projectFilters, "name, id", "")
 }
 
 func (s *Store) AddProject(ctx context.Context, p assignment.Project) error {
-	err := s.execOne(ctx, "project", p.ID, `INSERT INTO projects (id, domain_id, name, description, enabled, extra) VALUES (?, ?, ?, ?, ?, ?)`,
-		p.ID, p.DomainID, p.Name, p.Description, number(p.Enabled), encode(p.Extra))
-	return missingDomain(err, p.DomainID)
+	err := s.execOne(ctx, "project", p.ID, `INSERT INTO projects (id, domain_id, parent_id, name, description, enabled, extra)
+		VALUES (?, ?, ?, ?, ?, ?, ?)`, p.ID, p.DomainID, nullable(p.ParentID), p.Name, p.Description, number(p.Enabled), encode(p.Extra))
+	if !errors.Is(err, errForeignKey) {
+		return err
+	}
+	if _, err := s.Domain(ctx, p.DomainID); err != nil {
+		return err
+	}
+	return fault.NotFound{Kind: "project", ID: p.ParentID}
 }
 
 func (s *Store) PutProject(ctx context.Context, p assignment.Project) error {
@@ -90,12 +106,40 @@ func (s *Store) PutProject(ctx context.Context, p assignment.Project) error {
 
 func (s *Store) RemoveProject(ctx context.Context, id string) error {
 	return s.Write(ctx, func(ctx context.Context) error {
-		if err := s.execOne(ctx, "project", id, `DELETE FROM projects WHERE id = ?`, id); err != nil {
+		err := s.execOne(ctx, "project", id, `DELETE FROM projects WHERE id = ?`, id)
+		if errors.Is(err, errForeignKey) {
+			return fault.Forbidden{Action: fmt.Sprintf("delete project %s while there are projects below it", id)}
+		}
+		if err != nil {
 			return err
 		}
-		_, err := s.exec(ctx, `DELETE FROM grants WHERE project_id = ?`, id)
+		_, err = s.exec(ctx, `DELETE FROM assignments WHERE project_id = ?`, id)
 		return err
 	})
+}
+
+func (s *Store) ProjectsBelow(ctx context.Context, id string) ([]assignment.Project, error) {
+	return all(ctx, s, scanProject, projectColumns+` WHERE id IN `+below+` ORDER BY name, id`, id)
+}
+
+func (s *Store) ProjectsAbove(ctx context.Context, id string) ([]assignment.Project, error) {
+	found, err := all(ctx, s, scanProject, projectColumns+` WHERE id IN `+above, id)
+	if err != nil || len(found) == 0 {
+		return found, err
+	}
+	p, err := s.Project(ctx, id)
+	if err != nil {
+		return nil, err
+	}
+	byID := make(map[string]assignment.Project, len(found))
+	for _, f := range found {
+		byID[f.ID] = f
+	}
+	upwards := make([]assignment.Project, 0, len(found))
+	for p, ok := byID[p.ParentID]; ok && len(upwards) < len(found); p, ok = byID[p.ParentID] {
+		upwards = append(upwards, p)
+	}
+	return upwards, nil
 }
 
 func (s *Store) Role(ctx context.Context, id string) (assignment.Role, error) {
@@ -106,9 +150,8 @@ func (s *Store) RoleByName(ctx context.Context, name string) (assignment.Role, e
 	return one(ctx, s, "role", name, scanRole, roleColumns+` WHERE name = ?`, name)
 }
 
-func (s *Store) Roles(ctx context.Context, list filter.List) ([]assignment.Role, error) {
-	clause, args := where(list, map[string]string{"name": "name"})
-	return all(ctx, s, scanRole, roleColumns+clause+` ORDER BY name, id`, args...)
+func (s *Store) Roles(ctx context.Context, where filter.List) ([]assignment.Role, error) {
+	return listed(ctx, s, scanRole, roleColumns, where, roleFilters, "name, id", "")
 }
 
 func (s *Store) AddRole(ctx context.Context, r assignment.Role) error {
@@ -121,48 +164,4 @@ func (s *Store) PutRole(ctx context.Context, r assignment.Role) error {
 
 func (s *Store) RemoveRole(ctx context.Context, id string) error {
 	return s.execOne(ctx, "role", id, `DELETE FROM roles WHERE id = ?`, id)
-}
-
-func (s *Store) AddGrant(ctx context.Context, g assignment.Grant) error {
-	_, err := s.exec(ctx, `INSERT INTO grants (user_id, project_id, domain_id, role_id) VALUES (?, ?, ?, ?) ON CONFLICT DO NOTHING`,
-		g.UserID, g.ProjectID, g.DomainID, g.RoleID)
-	if errors.Is(err, errForeignKey) {
-		return fault.NotFound{Kind: "role", ID: g.RoleID}
-	}
-	return err
-}
-
-const thisGrant = ` WHERE user_id = ? AND project_id = ? AND domain_id = ? AND role_id = ?`
-
-func (s *Store) HasGrant(ctx context.Context, g assignment.Grant) (bool, error) {
-	found, err := all(ctx, s, scanInt, `SELECT 1 FROM grants`+thisGrant, g.UserID, g.ProjectID, g.DomainID, g.RoleID)
-	return len(found) > 0, err
-}
-
-func (s *Store) RemoveGrant(ctx context.Context, g assignment.Grant) error {
-	return s.execOne(ctx, "role", g.RoleID, `DELETE FROM grants`+thisGrant, g.UserID, g.ProjectID, g.DomainID, g.RoleID)
-}
-
-func (s *Store) GrantedRoles(ctx context.Context, scope assignment.Scope) ([]assignment.Role, error) {
-	return all(ctx, s, scanRole, roleColumns+` WHERE id IN (SELECT role_id FROM grants WHERE user_id = ? AND project_id = ? AND domain_id = ?)
-		ORDER BY name, id`, scope.UserID, scope.ProjectID, scope.DomainID)
-}
-
-func (s *Store) ScopesOfRole(ctx context.Context, roleID string) ([]assignment.Scope, error) {
-	return all(ctx, s, func(row scanner) (scope assignment.Scope, err error) {
-		return scope, row.Scan(&scope.UserID, &scope.ProjectID, &scope.DomainID)
-	}, `SELECT user_id, project_id, domain_id FROM grants WHERE role_id = ? ORDER BY user_id, project_id, domain_id`, roleID)
-}
-
-func (s *Store) ProjectsOfUser(ctx context.Context, userID string) ([]assignment.Project, error) {
-	return all(ctx, s, scanProject, projectColumns+` WHERE id IN (SELECT project_id FROM grants WHERE user_id = ?) ORDER BY name, id`, userID)
-}
-
-func (s *Store) DomainsOfUser(ctx context.Context, userID string) ([]assignment.Domain, error) {
-	return all(ctx, s, scanDomain, domainColumns+` WHERE id IN (SELECT domain_id FROM grants WHERE user_id = ?) ORDER BY name, id`, userID)
-}
-
-func (s *Store) UsersOfProject(ctx context.Context, projectID string) ([]string, error) {
-	return all(ctx, s, func(row scanner) (id string, err error) { return id, row.Scan(&id) },
-		`SELECT DISTINCT user_id FROM grants WHERE project_id = ? ORDER BY user_id`, projectID)
 }

@@ -39,9 +39,8 @@ func (s *Store) Region(ctx context.Context, id string) (catalog.Region, error) {
 	return one(ctx, s, "region", id, scanRegion, regionColumns+` WHERE id = ?`, id)
 }
 
-func (s *Store) Regions(ctx context.Context, list filter.List) ([]catalog.Region, error) {
-	clause, args := where(list, map[string]string{"parent_region_id": "parent_id"})
-	return all(ctx, s, scanRegion, regionColumns+clause+` ORDER BY id`, args...)
+func (s *Store) Regions(ctx context.Context, where filter.List) ([]catalog.Region, error) {
+	return listed(ctx, s, scanRegion, regionColumns, where, map[string]string{"parent_region_id": "parent_id"}, "id", "")
 }
 
 func (s *Store) AddRegion(ctx context.Context, r catalog.Region) error {
@@ -77,9 +76,8 @@ func (s *Store) Service(ctx context.Context, id string) (catalog.Service, error)
 	return one(ctx, s, "service", id, scanService, serviceColumns+` WHERE id = ?`, id)
 }
 
-func (s *Store) Services(ctx context.Context, list filter.List) ([]catalog.Service, error) {
-	clause, args := where(list, map[string]string{"type": "type", "name": "name"})
-	return all(ctx, s, scanService, serviceColumns+clause+` ORDER BY type, name, id`, args...)
+func (s *Store) Services(ctx context.Context, where filter.List) ([]catalog.Service, error) {
+	return listed(ctx, s, scanService, serviceColumns, where, map[string]string{"type": "type", "name": "name"}, "type, name, id", "")
 }
 
 func (s *Store) AddService(ctx context.Context, v catalog.Service) error {
@@ -100,9 +98,9 @@ func (s *Store) Endpoint(ctx context.Context, id string) (catalog.Endpoint, erro
 	return one(ctx, s, "endpoint", id, scanEndpoint, endpointColumns+` WHERE id = ?`, id)
 }
 
-func (s *Store) Endpoints(ctx context.Context, list filter.List) ([]catalog.Endpoint, error) {
-	clause, args := where(list, map[string]string{"interface": "interface", "service_id": "service_id", "region_id": "region_id", "legacy_id": "legacy_id"})
-	return all(ctx, s, scanEndpoint, endpointColumns+clause+` ORDER BY service_id, region_id, interface, id`, args...)
+func (s *Store) Endpoints(ctx context.Context, where filter.List) ([]catalog.Endpoint, error) {
+	return listed(ctx, s, scanEndpoint, endpointColumns, where,
+		map[string]string{"interface": "interface", "service_id": "service_id", "region_id": "region_id", "legacy_id": "legacy_id"}, "service_id, region_id, interface, id", "")
 }
 
 func (s *Store) AddEndpoint(ctx context.Context, e catalog.Endpoint) error {

@@ -12,6 +12,8 @@ import (
 
 const credentialColumns = `SELECT id, user_id, project_id, type, blob, extra FROM credentials`
 
+var credentialFilters = map[string]string{"user_id": "user_id", "project_id": "project_id", "type": "type"}
+
 func scanCredential(row scanner) (c credential.Credential, err error) {
 	var project sql.NullString
 	err = row.Scan(&c.ID, &c.UserID, &project, &c.Type, &c.Blob, (*attributes)(&c.Extra))
@@ -23,9 +25,8 @@ func (s *Store) Credential(ctx context.Context, id string) (credential.Credentia
 	return one(ctx, s, "credential", id, scanCredential, credentialColumns+` WHERE id = ?`, id)
 }
 
-func (s *Store) Credentials(ctx context.Context, list filter.List) ([]credential.Credential, error) {
-	clause, args := where(list, map[string]string{"user_id": "user_id", "project_id": "project_id", "type": "type"})
-	return all(ctx, s, scanCredential, credentialColumns+clause+` ORDER BY id`, args...)
+func (s *Store) Credentials(ctx context.Context, where filter.List) ([]credential.Credential, error) {
+	return listed(ctx, s, scanCredential, credentialColumns, where, credentialFilters, "id", "")
 }
 
 func (s *Store) AddCredential(ctx context.Context, c credential.Credential) error {

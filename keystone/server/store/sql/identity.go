@@ -11,6 +11,8 @@ import (
 
 const userColumns = `SELECT id, domain_id, name, enabled, default_project_id, password_hash, extra FROM users`
 
+var userFilters = map[string]string{"domain_id": "domain_id", "name": "name", "enabled": "enabled"}
+
 func scanUser(row scanner) (u identity.User, err error) {
 	return u, row.Scan(&u.ID, &u.DomainID, &u.Name, &u.Enabled, &u.DefaultProjectID, &u.PasswordHash, (*attributes)(&u.Extra))
 }
@@ -23,9 +25,8 @@ func (s *Store) UserByName(ctx context.Context, domainID, name string) (identity
 	return one(ctx, s, "user", name, scanUser, userColumns+` WHERE domain_id = ? AND name = ?`, domainID, name)
 }
 
-func (s *Store) Users(ctx context.Context, list filter.List) ([]identity.User, error) {
-	clause, args := where(list, map[string]string{"domain_id": "domain_id", "name": "name", "enabled": "enabled"})
-	return all(ctx, s, scanUser, userColumns+clause+` ORDER BY name, id`, args...)
+func (s *Store) Users(ctx context.Context, where filter.List) ([]identity.User, error) {
+	return listed(ctx, s, scanUser, userColumns, where, userFilters, "name, id", "")
 }
 
 func (s *Store) AddUser(ctx context.Context, u identity.User) error {
@@ -44,7 +45,7 @@ func (s *Store) RemoveUser(ctx context.Context, id string) error {
 		if err := s.execOne(ctx, "user", id, `DELETE FROM users WHERE id = ?`, id); err != nil {
 			return err
 		}
-		if _, err := s.exec(ctx, `DELETE FROM grants WHERE user_id = ?`, id); err != nil {
+		if _, err := s.exec(ctx, `DELETE FROM assignments WHERE user_id = ?`, id); err != nil {
 			return err
 		}
 		return s.removeDelegationsOf(ctx, `= ?`, id)

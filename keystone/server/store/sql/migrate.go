@@ -123,3 +123,5 @@ func migration(version int) (string, error) {
 }
 
 func scanInt(row scanner) (n int, err error) { return n, row.Scan(&n) }
+
+func scanText(row scanner) (text string, err error) { return text, row.Scan(&text) }

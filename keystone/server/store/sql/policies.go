@@ -20,9 +20,8 @@ func (s *Store) Policy(ctx context.Context, id string) (policies.Policy, error) 
 	return one(ctx, s, "policy", id, scanPolicy, policyColumns+` WHERE id = ?`, id)
 }
 
-func (s *Store) Policies(ctx context.Context, list filter.List) ([]policies.Policy, error) {
-	clause, args := where(list, map[string]string{"type": "type"})
-	return all(ctx, s, scanPolicy, policyColumns+clause+` ORDER BY id`, args...)
+func (s *Store) Policies(ctx context.Context, where filter.List) ([]policies.Policy, error) {
+	return listed(ctx, s, scanPolicy, policyColumns, where, map[string]string{"type": "type"}, "id", "")
 }
 
 func (s *Store) AddPolicy(ctx context.Context, p policies.Policy) error {

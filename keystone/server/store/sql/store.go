@@ -21,6 +21,7 @@ import (
 	"unicode/utf8"
 
 	"authproxy/keystone/server/fault"
+	"authproxy/keystone/server/filter"
 	"authproxy/keystone/server/tokens"
 )
 
@@ -270,6 +271,23 @@ func all[T any](ctx context.Context, s *Store, scan func(scanner) (T, error), qu
 		return nil, s.failed(t, err)
 	}
 	return list, nil
+}
+
+// listed runs a query for the objects that fit the filters, in an order and at most as many as the filters ask for. condition has
+// to hold beside them, "" for none; args are the arguments of query and condition.
+func listed[T any](ctx context.Context, s *Store, scan func(scanner) (T, error), query string, list filter.List, columns map[string]string,
+	order, condition string, args ...any) ([]T, error) {
+	clause, more := where(list, columns)
+	if condition != "" {
+		clause = " WHERE " + condition + strings.Replace(clause, " WHERE ", " AND ", 1)
+	}
+	args = append(args, more...)
+	clause += " ORDER BY " + order
+	if n := list.Most(); n > 0 {
+		clause += " LIMIT ?"
+		args = append(args, n)
+	}
+	return all(ctx, s, scan, query+clause, args...)
 }
 
 // one runs a query for the object of that kind and id (or name).

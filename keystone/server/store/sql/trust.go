@@ -51,8 +51,6 @@ func (s *Store) withRoles(ctx context.Context, list []trust.Trust) ([]trust.Trus
 	return list, nil
 }
 
-func scanText(row scanner) (text string, err error) { return text, row.Scan(&text) }
-
 func (s *Store) Trust(ctx context.Context, id string) (trust.Trust, error) {
 	t, err := one(ctx, s, "trust", id, scanTrust, trustColumns+` WHERE id = ?`, id)
 	if err != nil {

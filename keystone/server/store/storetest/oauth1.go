@@ -91,7 +91,10 @@ func testNonces(t *testing.T, s store.Store) {
 	n := oauth1.Nonce{ConsumerID: "c1", Token: "t", Nonce: "n", SaidAt: 100}
 	want(t, "new", true)(s.AddNonce(ctx, n))
 	want(t, "again", false)(s.AddNonce(ctx, n))
-	for _, other := range []oauth1.Nonce{{"c2", "t", "n", 100}, {"c1", "", "n", 100}, {"c1", "t", "N", 100}, {"c1", "t", "n", 101}} {
+	for _, other := range []oauth1.Nonce{
+		{ConsumerID: "c2", Token: "t", Nonce: "n", SaidAt: 100}, {ConsumerID: "c1", Nonce: "n", SaidAt: 100},
+		{ConsumerID: "c1", Token: "t", Nonce: "N", SaidAt: 100}, {ConsumerID: "c1", Token: "t", Nonce: "n", SaidAt: 101},
+	} {
 		want(t, "another", true)(s.AddNonce(ctx, other))
 	}
 	must(t, s.RemoveNonces(ctx, 101))

@@ -123,6 +123,48 @@ func testRenewList(t *testing.T, s store.Store) {
 	want(t, "renew from the step before", false)(s.RenewList(ctx, next, tokens.ListState{Sequence: 1, Issued: epoch.Add(time.Hour)}))
 }
 
+func testAdvanceList(t *testing.T, s store.Store) {
+	ctx := t.Context()
+	userTokens(t, s, "u1", "a")
+	userTokens(t, s, "u2", "b")
+	userTokens(t, s, "u3", "c")
+	for _, user := range []string{"u1", "u2"} {
+		want(t, "revoke", 1)(s.RevokeTokens(ctx, tokens.Tokens{UserID: user}, epoch, epoch))
+	}
+	later := epoch.Truncate(time.Second).Add(time.Hour)
+	advance := func(past, sequence int64, at time.Time, moves bool) {
+		t.Helper()
+		state, moved, err := s.AdvanceList(ctx, past, at)
+		must(t, err)
+		if state != listState(t, s) || state.Sequence != sequence || moved != moves || state.Sequence > 1000 && !state.Issued.Equal(later) {
+			t.Errorf("past %d: at %+v, moved %t", past, state, moved)
+		}
+	}
+	advance(2, 3, later, false) // there already
+	advance(0, 3, later, false)
+	advance(-1, 3, later, false)
+	advance(1000, 1001, later, true)
+	advance(1000, 1001, later.Add(time.Hour), false)
+	advance(1001, 1002, later.Add(-time.Minute), true) // a clock that was set back: not issued before the last
+	for steps, ids := range map[tokens.Steps]string{{UpTo: 1002}: "ab", {After: 2, UpTo: 1002}: "ab", {After: 500, UpTo: 1002}: "ab", {After: 1002, UpTo: 1002}: ""} {
+		if got := idsIn(t, s, steps); got != ids {
+			t.Errorf("steps %+v: got %q, want %q", steps, got, ids)
+		}
+	}
+	want(t, "revoke", 1)(s.RevokeTokens(ctx, tokens.Tokens{UserID: "u3"}, later.Add(time.Minute), epoch))
+	if got := idsIn(t, s, tokens.Steps{After: 1002, UpTo: 1003}); got != "c" || listState(t, s).Sequence != 1003 {
+		t.Errorf("the next step: %q at %+v", got, listState(t, s))
+	}
+	if err := s.Write(ctx, func(ctx context.Context) error {
+		if _, moved, err := s.AdvanceList(ctx, 5000, later); err != nil || !moved {
+			t.Errorf("%t, %v", moved, err)
+		}
+		return errBoom
+	}); !errors.Is(err, errBoom) || listState(t, s).Sequence != 1003 || idsIn(t, s, tokens.Steps{After: 1002, UpTo: 1003}) != "c" {
+		t.Errorf("rolled back: %v, %+v", err, listState(t, s))
+	}
+}
+
 // testConcurrentSteps has writers revoke while readers follow the list by its deltas: each must see every entry once, and never
 // an entry of a step that it has passed.
 func testConcurrentSteps(t *testing.T, s store.Store) {

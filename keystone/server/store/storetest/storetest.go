@@ -25,16 +25,23 @@ func Run(t *testing.T, open func(t *testing.T) store.Store) {
 		{"Domains", testDomains},
 		{"Projects", testProjects},
 		{"Roles", testRoles},
+		{"Groups", testGroups},
+		{"Members", testMembers},
+		{"Hierarchy", testHierarchy},
 		{"Grants", testGrants},
+		{"EffectiveGrants", testEffectiveGrants},
+		{"Most", testMost},
 		{"DomainTakesAllAlong", testDomainTakesAllAlong},
 		{"Regions", testRegions},
 		{"Services", testServices},
 		{"Endpoints", testEndpoints},
 		{"Tokens", testTokens},
 		{"RevokeTokens", testRevokeTokens},
+		{"TokensOnGrants", testTokensOnGrants},
 		{"RemoveTokens", testRemoveTokens},
 		{"ListSteps", testListSteps},
 		{"RenewList", testRenewList},
+		{"AdvanceList", testAdvanceList},
 		{"ConcurrentSteps", testConcurrentSteps},
 		{"AfterCommit", testAfterCommit},
 		{"Events", testEvents},
@@ -250,74 +257,6 @@ func people(t *testing.T, s store.Store) {
 	must(t, s.AddProject(ctx, assignment.Project{ID: "p2", DomainID: "d2", Name: "p2", Extra: map[string]any{}}))
 	must(t, s.AddRole(ctx, assignment.Role{ID: "r1", Name: "b"}))
 	must(t, s.AddRole(ctx, assignment.Role{ID: "r2", Name: "a"}))
-}
-
-func testGrants(t *testing.T, s store.Store) {
-	ctx := t.Context()
-	people(t, s)
-	onProject := assignment.Grant{UserID: "u1", ProjectID: "p1", RoleID: "r1"}
-	onDomain := assignment.Grant{UserID: "u1", DomainID: "d1", RoleID: "r1"}
-	for _, g := range []assignment.Grant{onProject, onDomain, {UserID: "u1", ProjectID: "p1", RoleID: "r2"}, {UserID: "u2", ProjectID: "p2", RoleID: "r1"}} {
-		must(t, s.AddGrant(ctx, g))
-		must(t, s.AddGrant(ctx, g)) // again
-		want(t, "has", true)(s.HasGrant(ctx, g))
-	}
-	want(t, "has not", false)(s.HasGrant(ctx, assignment.Grant{UserID: "u2", ProjectID: "p1", RoleID: "r1"}))
-	wantError(t, "unknown role", s.AddGrant(ctx, assignment.Grant{UserID: "u1", ProjectID: "p1", RoleID: "no"}), notFound("role", "no"))
-	roleIDs := func(scope assignment.Scope) string {
-		roles, err := s.GrantedRoles(ctx, scope)
-		must(t, err)
-		return idsOf(roles, func(r assignment.Role) string { return r.ID })
-	}
-	if got := roleIDs(onProject.Scope()); got != "r2r1" {
-		t.Errorf("roles on the project: %s, want them by name: r2r1", got)
-	}
-	if got := roleIDs(onDomain.Scope()); got != "r1" {
-		t.Errorf("roles on the domain: %s, want r1", got)
-	}
-	if got := roleIDs(assignment.Scope{UserID: "u1", ProjectID: "d1"}); got != "" {
-		t.Errorf("roles on a project with a domain's id: %s, want none", got)
-	}
-	want(t, "users", []string{"u1"})(s.UsersOfProject(ctx, "p1"))
-	want(t, "users of nothing", []string{})(s.UsersOfProject(ctx, "d1"))
-	want(t, "scopes", []assignment.Scope{onDomain.Scope(), onProject.Scope(), {UserID: "u2", ProjectID: "p2"}})(s.ScopesOfRole(ctx, "r1"))
-	projects, err := s.ProjectsOfUser(ctx, "u1")
-	must(t, err)
-	domains, err := s.DomainsOfUser(ctx, "u1")
-	must(t, err)
-	if len(projects) != 1 || projects[0].ID != "p1" || len(domains) != 1 || domains[0].ID != "d1" {
-		t.Errorf("scopes of the user: %v, %v", projects, domains)
-	}
-	must(t, s.RemoveGrant(ctx, onProject))
-	wantError(t, "remove again", s.RemoveGrant(ctx, onProject), notFound("role", "r1"))
-	want(t, "the other grants stay", true)(s.HasGrant(ctx, onDomain))
-
-	must(t, s.RemoveRole(ctx, "r1"))
-	want(t, "grants of a removed role", false)(s.HasGrant(ctx, onDomain))
-	must(t, s.RemoveProject(ctx, "p1"))
-	want(t, "grants on a removed project", []assignment.Scope{})(s.ScopesOfRole(ctx, "r2"))
-	must(t, s.AddGrant(ctx, assignment.Grant{UserID: "u2", DomainID: "d2", RoleID: "r2"}))
-	must(t, s.RemoveUser(ctx, "u2"))
-	want(t, "grants of a removed user", []assignment.Scope{})(s.ScopesOfRole(ctx, "r2"))
-}
-
-func testDomainTakesAllAlong(t *testing.T, s store.Store) {
-	ctx := t.Context()
-	people(t, s)
-	for _, g := range []assignment.Grant{
-		{UserID: "u1", ProjectID: "p2", RoleID: "r1"}, // a user of the domain elsewhere
-		{UserID: "u2", ProjectID: "p1", RoleID: "r1"}, // somebody else on its project
-		{UserID: "u2", DomainID: "d1", RoleID: "r1"},  // and on itself
-		{UserID: "u2", DomainID: "d2", RoleID: "r1"},  // has nothing to do with it
-	} {
-		must(t, s.AddGrant(ctx, g))
-	}
-	must(t, s.RemoveDomain(ctx, "d1"))
-	_, err := s.User(ctx, "u1")
-	wantError(t, "its user", err, notFound("user", "u1"))
-	_, err = s.Project(ctx, "p1")
-	wantError(t, "its project", err, notFound("project", "p1"))
-	want(t, "grants left", []assignment.Scope{{UserID: "u2", DomainID: "d2"}})(s.ScopesOfRole(ctx, "r1"))
 }
 
 func testRegions(t *testing.T, s store.Store) {

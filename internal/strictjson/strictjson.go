@@ -1,4 +1,6 @@
-package revocation
+// Package strictjson reads JSON (RFC 8259) in such a way that no two readers can take the same bytes for different things: one
+// Text of valid UTF-8, no name twice in an object, nothing behind the end, bounded nesting.
+package strictjson
 
 import (
 	"encoding/json"
@@ -10,20 +12,30 @@ import (
 	"unicode/utf8"
 )
 
-// maxNesting bounds how deep a value may be nested; a revocation list uses three levels.
-const maxNesting = 16
+const (
+	// maxNesting bounds how deep a value may be nested.
+	maxNesting = 16
+	// maxMembers bounds the members of one object, so that looking for duplicate names stays linear in the input.
+	maxMembers = 32
+)
 
-// jsonReader reads one JSON text (RFC 8259) from front to back in one pass. Strings without escapes are cut out of the
-// text. encoding/json is not used since it lets the last of two equal names win, takes names in any case, mends text that is
-// not UTF-8, and is slow on a list of a million entries.
-type jsonReader struct {
+// Reader reads one JSON text from front to back in one pass. Strings without escapes are cut out of the text. encoding/json
+// is not used since it lets the last of two equal names win, takes names in any case, mends text that is not UTF-8, and is
+// slow on a document of a million entries. After an error a Reader is of no more use.
+type Reader struct {
 	s     string
 	i     int
 	depth int
 }
 
-// next skips white space and returns the byte behind it without taking it, 0 at the end.
-func (r *jsonReader) next() byte {
+// New makes a Reader of a text.
+func New(text string) Reader { return Reader{s: text} }
+
+// Offset is how many bytes have been taken.
+func (r *Reader) Offset() int { return r.i }
+
+// Next skips white space and returns the byte behind it without taking it, 0 at the end.
+func (r *Reader) Next() byte {
 	for ; r.i < len(r.s); r.i++ {
 		switch c := r.s[r.i]; c {
 		case ' ', '\t', '\n', '\r':
@@ -34,16 +46,16 @@ func (r *jsonReader) next() byte {
 	return 0
 }
 
-func (r *jsonReader) expect(c byte, what string) error {
-	if r.next() != c {
+func (r *Reader) expect(c byte, what string) error {
+	if r.Next() != c {
 		return errors.New("expected " + what)
 	}
 	r.i++
 	return nil
 }
 
-// object calls member for each name; member must take the value behind it.
-func (r *jsonReader) object(member func(name string) error) error {
+// Object calls member for each name; member must take the value behind it.
+func (r *Reader) Object(member func(name string) error) error {
 	if err := r.expect('{', "an object"); err != nil {
 		return err
 	}
@@ -52,7 +64,7 @@ func (r *jsonReader) object(member func(name string) error) error {
 		if n == maxMembers {
 			return fmt.Errorf("an object of more than %d members", maxMembers)
 		}
-		name, err := r.text()
+		name, err := r.Text()
 		if err != nil {
 			return err
 		}
@@ -69,8 +81,8 @@ func (r *jsonReader) object(member func(name string) error) error {
 	})
 }
 
-// array calls element for each element; element must take it.
-func (r *jsonReader) array(element func() error) error {
+// Array calls element for each element; element must take it.
+func (r *Reader) Array(element func() error) error {
 	if err := r.expect('[', "an array"); err != nil {
 		return err
 	}
@@ -78,12 +90,12 @@ func (r *jsonReader) array(element func() error) error {
 }
 
 // sequence reads what an opening bracket began: items between commas, up to the closing one.
-func (r *jsonReader) sequence(closing byte, item func(n int) error) error {
+func (r *Reader) sequence(closing byte, item func(n int) error) error {
 	if r.depth++; r.depth > maxNesting {
 		return fmt.Errorf("nested deeper than %d levels", maxNesting)
 	}
 	for n := 0; ; n++ {
-		c := r.next()
+		c := r.Next()
 		switch {
 		case c == closing:
 			r.i++
@@ -93,7 +105,7 @@ func (r *jsonReader) sequence(closing byte, item func(n int) error) error {
 			return fmt.Errorf("expected a comma or %q", closing)
 		case n > 0:
 			r.i++
-			if r.next() == closing {
+			if r.Next() == closing {
 				return errors.New("a comma with nothing behind it")
 			}
 		}
@@ -103,8 +115,8 @@ func (r *jsonReader) sequence(closing byte, item func(n int) error) error {
 	}
 }
 
-// text reads a string.
-func (r *jsonReader) text() (string, error) {
+// Text reads a string.
+func (r *Reader) Text() (string, error) {
 	if err := r.expect('"', "a string"); err != nil {
 		return "", err
 	}
@@ -171,8 +183,8 @@ func codeUnit(s string) (rune, bool) {
 	}
 	var unit rune
 	for _, c := range []byte(s[1:5]) {
-		v := hexValues[c]
-		if v == invalid {
+		v := strings.IndexByte("0123456789abcdef", c|0x20)
+		if c < '0' || v < 0 {
 			return 0, false
 		}
 		unit = unit<<4 | rune(v)
@@ -180,17 +192,17 @@ func codeUnit(s string) (rune, bool) {
 	return unit, true
 }
 
-// optionalString reads a string, or null for "".
-func (r *jsonReader) optionalString() (string, error) {
-	if r.next() == 'n' {
+// OptionalText reads a string, or null for "".
+func (r *Reader) OptionalText() (string, error) {
+	if r.Next() == 'n' {
 		return "", r.literal("null")
 	}
-	return r.text()
+	return r.Text()
 }
 
-// unsigned reads a whole number without sign, fraction or exponent, or null for 0.
-func (r *jsonReader) unsigned() (uint64, error) {
-	if r.next() == 'n' {
+// Unsigned reads a whole number without sign, fraction or exponent, or null for 0.
+func (r *Reader) Unsigned() (uint64, error) {
+	if r.Next() == 'n' {
 		return 0, r.literal("null")
 	}
 	start := r.i
@@ -208,7 +220,7 @@ func (r *jsonReader) unsigned() (uint64, error) {
 	return n, nil
 }
 
-func (r *jsonReader) literal(word string) error {
+func (r *Reader) literal(word string) error {
 	if !strings.HasPrefix(r.s[r.i:], word) {
 		return errors.New("expected a value")
 	}
@@ -216,7 +228,7 @@ func (r *jsonReader) literal(word string) error {
 	return nil
 }
 
-func (r *jsonReader) number() error {
+func (r *Reader) number() error {
 	r.optional("-")
 	if !r.optional("0") && !r.digits() {
 		return errors.New("expected a number")
@@ -234,7 +246,7 @@ func (r *jsonReader) number() error {
 }
 
 // optional takes one byte if it is any of set.
-func (r *jsonReader) optional(set string) bool {
+func (r *Reader) optional(set string) bool {
 	if r.i < len(r.s) && strings.IndexByte(set, r.s[r.i]) >= 0 {
 		r.i++
 		return true
@@ -242,7 +254,7 @@ func (r *jsonReader) optional(set string) bool {
 	return false
 }
 
-func (r *jsonReader) digits() bool {
+func (r *Reader) digits() bool {
 	start := r.i
 	for r.i < len(r.s) && '0' <= r.s[r.i] && r.s[r.i] <= '9' {
 		r.i++
@@ -250,15 +262,15 @@ func (r *jsonReader) digits() bool {
 	return r.i > start
 }
 
-// skip takes a value of any kind. Its grammar is checked like that of the rest.
-func (r *jsonReader) skip() error {
-	switch r.next() {
+// Skip takes a value of any kind. Its grammar is checked like that of the rest.
+func (r *Reader) Skip() error {
+	switch r.Next() {
 	case '{':
-		return r.object(func(string) error { return r.skip() })
+		return r.Object(func(string) error { return r.Skip() })
 	case '[':
-		return r.array(r.skip)
+		return r.Array(r.Skip)
 	case '"':
-		_, err := r.text()
+		_, err := r.Text()
 		return err
 	case 't':
 		return r.literal("true")
@@ -270,9 +282,10 @@ func (r *jsonReader) skip() error {
 	return r.number()
 }
 
-func (r *jsonReader) end() error {
-	if r.next(); r.i != len(r.s) {
-		return errors.New("bytes after the list")
+// End wants nothing but white space to be left.
+func (r *Reader) End() error {
+	if r.Next(); r.i != len(r.s) {
+		return errors.New("bytes after the end of the text")
 	}
 	return nil
 }

@@ -1,0 +1,152 @@
+package main
+
+import (
+	"crypto/x509"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net/http"
+	"net/url"
+
+	"authproxy/keystone/config"
+	"authproxy/proxy"
+	"authproxy/proxy/anonymous"
+	"authproxy/proxy/headers"
+	"authproxy/proxy/peer"
+	"authproxy/validate/bind"
+)
+
+// mainRoute is the name of the route of --upstream in logs and metrics.
+const mainRoute = "upstream"
+
+// route is one way through the proxy, read and checked.
+type route struct {
+	config.Route
+	upstream *url.URL
+	bind     bind.Mode
+	rules    *anonymous.Rules
+}
+
+// readRoutes reads the routes: that of --upstream, which takes what no other one does, and those that have sections or flags.
+func readRoutes(s *settings) (routes []route, err error) {
+	if s.upstream == "" && len(s.routes) == 0 {
+		return nil, errNoUpstream
+	}
+	if s.upstream != "" {
+		c := s.token
+		r, err := readRoute(config.Route{
+			Name: mainRoute, Upstream: s.upstream,
+			EnforceTokenBind: c.EnforceTokenBind, DelayAuthDecision: c.DelayAuthDecision, IncludeServiceCatalog: c.IncludeServiceCatalog,
+			RequiredRoles: s.requiredRoles, Anonymous: s.anonymous, AnonymousPreflight: s.anonymousPreflight,
+		}, s.insecureUpstream)
+		if err != nil {
+			return nil, err
+		}
+		routes = append(routes, r)
+	} else if len(s.anonymous) > 0 || s.anonymousPreflight {
+		return nil, errors.New("--anonymous and --anonymous-preflight are for --upstream, which is not there; a route has its own rules")
+	}
+	for _, d := range s.routes {
+		switch {
+		case d.Name == mainRoute:
+			return nil, fmt.Errorf("[%s]: the name is taken, by the route of --upstream", d.Section())
+		case s.upstream != "" && len(d.Hosts) == 0 && d.Path == "":
+			return nil, fmt.Errorf("[%s] takes the same requests as --upstream; leave one of them out", d.Section())
+		}
+		r, err := readRoute(d, s.insecureUpstream)
+		if err != nil {
+			return nil, fmt.Errorf("[%s] %w", d.Section(), err)
+		}
+		routes = append(routes, r)
+	}
+	return routes, nil
+}
+
+func readRoute(d config.Route, insecurePlaintext bool) (r route, err error) {
+	r.Route = d
+	if r.upstream, err = proxy.ParseUpstream(d.Upstream, insecurePlaintext); err != nil {
+		return r, err
+	}
+	if r.bind, err = bind.ParseMode(d.EnforceTokenBind); err != nil {
+		return r, err
+	}
+	if r.rules, err = anonymous.Parse(d.Anonymous, d.AnonymousPreflight); err != nil {
+		return r, err
+	}
+	if d.DelayAuthDecision && len(d.RequiredRoles) > 0 {
+		return r, errors.New("required_roles contradicts delay_auth_decision, which lets users without any token pass; one of them must go")
+	}
+	return r, nil
+}
+
+// buildRoutes makes the handler of all requests.
+func (p *parts) buildRoutes(routes []route) (http.Handler, error) {
+	s, c := p.settings, p.settings.token
+	roots, err := upstreamRoots(s.upstreamCAFile)
+	if err != nil {
+		return nil, err
+	}
+	encoding, err := headers.ParseEncoding(s.headerEncoding)
+	if err != nil {
+		return nil, fmt.Errorf("header-encoding: %w", err)
+	}
+	fronts, err := peer.ParseFronts(s.forwardedFrom, nil)
+	if err != nil {
+		return nil, fmt.Errorf("--forwarded-from: %w", err)
+	}
+	metrics := proxy.NewMetrics(p.registry)
+	var ways []proxy.Route
+	for _, r := range routes {
+		transport := proxy.NewTransport(r.upstream, proxy.TransportOptions{DisableKeepAlives: !s.upstreamKeepAlive, RootCAs: roots})
+		p.transports = append(p.transports, transport)
+		handler := &proxy.Handler{
+			Route:                             r.Name,
+			Validator:                         p.validator,
+			Upstream:                          r.upstream,
+			Transport:                         transport,
+			DelayAuthDecision:                 r.DelayAuthDecision,
+			ChallengeURI:                      challengeURI(c),
+			ServiceTokenRoles:                 c.ServiceTokenRoles,
+			InsecureServiceTokenRolesOptional: !c.ServiceTokenRolesRequired,
+			Headers:                           headers.Options{OmitCatalog: !r.IncludeServiceCatalog, MaxCatalog: s.maxCatalogSize, Encoding: encoding},
+			InsecureServiceTokenSkipsBind:     c.InsecureServiceTokenSkipsBind,
+			Bind:                              &r.bind,
+			RequiredRoles:                     r.RequiredRoles,
+			Anonymous:                         r.rules,
+			ForwardedFrom:                     &fronts,
+			Metrics:                           metrics,
+			Log:                               p.log,
+		}
+		if p.senders != nil {
+			handler.Peers, handler.Negotiate = p.senders.identifier, p.senders.kerberos != nil
+			handler.StripAlso = p.senders.headers
+		}
+		for _, rule := range r.rules.Names() {
+			p.log.Info("requests that need no token", slog.String("route", r.Name), slog.String("rule", rule))
+		}
+		ways = append(ways, proxy.Route{Hosts: r.Hosts, Path: r.Path, StripPrefix: r.StripPrefix, Handler: handler})
+	}
+	if len(ways) == 1 && len(ways[0].Hosts) == 0 && ways[0].Path == "" {
+		return ways[0].Handler, nil
+	}
+	for _, r := range routes {
+		p.log.Info("route", slog.String("route", r.Name), slog.Any("hosts", r.Hosts), slog.String("path", r.Path), slog.String("upstream", r.Upstream))
+	}
+	return proxy.NewRouter(ways), nil
+}
+
+// upstreamRoots reads the CAs of an https upstream; nil stands for the system's.
+func upstreamRoots(path string) (*x509.CertPool, error) {
+	if path == "" {
+		return nil, nil
+	}
+	text, err := readPEM(path)
+	if err != nil {
+		return nil, fmt.Errorf("upstream-cafile: %w", err)
+	}
+	pool := x509.NewCertPool()
+	if !pool.AppendCertsFromPEM(text) {
+		return nil, fmt.Errorf("upstream-cafile: %s holds no certificate as PEM", path)
+	}
+	return pool, nil
+}
