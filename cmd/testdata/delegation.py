@@ -7,9 +7,9 @@ import sys
 
 from keystoneauth1 import exceptions
 from keystoneauth1 import session
+from keystoneauth1.extras import oauth1
 from keystoneauth1.identity import v3
 from keystoneclient.v3 import client
-from keystoneclient.v3.contrib import oauth1
 
 url, password = sys.argv[1] + "/v3", sys.argv[2]
 
@@ -57,16 +57,16 @@ asked = admin.oauth1.request_tokens.create(consumer.id, consumer.secret, project
 verifier = own.oauth1.request_tokens.authorize(asked.key, [role.id]).oauth_verifier
 refused(exceptions.Unauthorized, admin.oauth1.access_tokens.create, consumer.id, consumer.secret, asked.key, asked.secret, "guessed")
 granted = admin.oauth1.access_tokens.create(consumer.id, consumer.secret, asked.key, asked.secret, verifier)
-plugin = oauth1.auth.OAuth(url, consumer_key=consumer.id, consumer_secret=consumer.secret, access_key=granted.key, access_secret=granted.secret)
+plugin = oauth1.V3OAuth1(url, consumer_key=consumer.id, consumer_secret=consumer.secret, access_key=granted.key, access_secret=granted.secret)
 program = session.Session(auth=plugin)
 access = program.auth.get_access(program)
 assert access.oauth_access_token_id == granted.key and access.oauth_consumer_id == consumer.id, access
 assert access.user_id == alice.id and access.project_id == project.id and access.role_names == ["painter"], access
-forged = oauth1.auth.OAuth(url, consumer_key=consumer.id, consumer_secret="x", access_key=granted.key, access_secret=granted.secret)
+forged = oauth1.V3OAuth1(url, consumer_key=consumer.id, consumer_secret="x", access_key=granted.key, access_secret=granted.secret)
 refused(exceptions.Unauthorized, forged.get_access, program)
 admin.oauth1.consumers.delete(consumer.id)
 refused(exceptions.NotFound, admin.tokens.get_token_data, access.auth_token)
-refused(exceptions.Unauthorized, plugin.get_access, program)
+refused(exceptions.Unauthorized, plugin.get_auth_ref, program)
 print("OAuth 1.0: good")
 
 # Credentials

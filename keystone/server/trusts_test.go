@@ -26,6 +26,7 @@ type trusting struct {
 	alice, bob, project      string // ids
 	member, extra            string // ids of alice's roles
 	aliceToken               string
+	group                    string // set where a test makes one
 	bobDomain, projectDomain string
 }
 
@@ -375,6 +376,12 @@ func TestTrustRevocation(t *testing.T) {
 		"trustor's role removed": {func(c *trusting) {
 			c.do("DELETE", c.grant(c.alice, c.member), c.admin, nil).want(204)
 		}, func(c *trusting) { c.do("PUT", c.grant(c.alice, c.member), c.admin, nil).want(204) }, nil, false},
+		"trustor left a group": {func(c *trusting) {
+			c.do("DELETE", "/v3/groups/"+c.group+"/users/"+c.alice, c.admin, nil).want(204)
+		}, func(c *trusting) { c.do("PUT", "/v3/groups/"+c.group+"/users/"+c.alice, c.admin, nil).want(204) }, nil, false},
+		"trustor's group lost the role": {func(c *trusting) {
+			c.do("DELETE", "/v3/projects/"+c.project+"/groups/"+c.group+"/roles/"+c.member, c.admin, nil).want(204)
+		}, nil, nil, true},
 		"trustor deleted": {func(c *trusting) { c.do("DELETE", "/v3/users/"+c.alice, c.admin, nil).want(204) }, nil, nil, true},
 		"trustee deleted": {func(c *trusting) { c.do("DELETE", "/v3/users/"+c.bob, c.admin, nil).want(204) }, nil, nil, true},
 		"project deleted": {func(c *trusting) { c.do("DELETE", "/v3/projects/"+c.project, c.admin, nil).want(204) }, nil, nil, true},
@@ -384,6 +391,13 @@ func TestTrustRevocation(t *testing.T) {
 			t.Run(fmt.Sprint(name, ", impersonation ", impersonation), func(t *testing.T) {
 				t.Parallel()
 				c := newTrusting(t, "pki")
+				if strings.Contains(name, "group") { // by which she has the role instead
+					c.group = c.do("POST", "/v3/groups", c.admin, obj{"group": obj{"name": "g"}}).want(201).str("group", "id")
+					c.do("PUT", "/v3/groups/"+c.group+"/users/"+c.alice, c.admin, nil).want(204)
+					c.do("PUT", "/v3/projects/"+c.project+"/groups/"+c.group+"/roles/"+c.member, c.admin, nil).want(204)
+					c.do("DELETE", c.grant(c.alice, c.member), c.admin, nil).want(204)
+					c.aliceToken = c.loginID(c.alice, nil).want(201).token()
+				}
 				id := c.trust(obj{"impersonation": impersonation})
 				held := c.loginID(c.bob, onTrust(id)).want(201)
 				bystander := c.login("authproxy", servicePassword, onProject("service"))

@@ -6,7 +6,9 @@ import (
 	"testing"
 	"time"
 
+	"authproxy/keystone/server/assignment"
 	"authproxy/keystone/server/fault"
+	"authproxy/keystone/server/identity"
 	"authproxy/keystone/server/store"
 	"authproxy/keystone/server/tokens"
 	"authproxy/keystone/server/trust"
@@ -146,10 +148,26 @@ func testDelegatedTokens(t *testing.T, s store.Store) {
 		add(func(r *tokens.Record) { r.UserID, r.UserDomainID, r.ProjectID = "trustee", "d2", "p1" }, "e")
 		add(func(r *tokens.Record) { r.UserID = "other" }, "f")
 	}
+	fixture(t, s)
+	must(t, s.AddUser(ctx, user("first", "d1", "first")))
+	must(t, s.AddGroup(ctx, identity.Group{ID: "group", DomainID: "d1", Name: "group"}))
+	must(t, s.AddMember(ctx, "group", "first"))
+	scopes := func(which tokens.Tokens, expected ...assignment.Scope) {
+		t.Helper()
+		want(t, fmt.Sprintf("scopes of %+v", which), expected)(s.TokenScopes(ctx, which, epoch))
+	}
+	fill()
+	scopes(tokens.Tokens{MemberOf: "group"}, assignment.Scope{UserID: "first", ProjectID: "p2"})
+	scopes(tokens.Tokens{UserID: "trustee"}, assignment.Scope{UserID: "trustee", ProjectID: "p1"}, assignment.Scope{UserID: "trustee", ProjectID: "p2"})
+	if _, err := s.RemoveTokens(ctx, epoch.Add(time.Hour), 100); err != nil {
+		t.Fatal(err)
+	}
 	for _, test := range []struct {
 		which tokens.Tokens
 		ids   string
 	}{
+		{tokens.Tokens{MemberOf: "group"}, "b"},
+		{tokens.Tokens{MemberOf: "group", ProjectID: "p1"}, ""},
 		{tokens.Tokens{TrustID: "trust1"}, "a"},
 		{tokens.Tokens{ConsumerID: "c1"}, "cd"},
 		{tokens.Tokens{AccessTokenID: "at2"}, "d"},
