@@ -16,7 +16,7 @@ import (
 	"fmt"
 
 	"authproxy/certs/cms"
-	"authproxy/internal/privatedir"
+	"authproxy/certs/privatedir"
 )
 
 var (

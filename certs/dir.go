@@ -4,7 +4,7 @@ import (
 	"fmt"
 	"os"
 
-	"authproxy/internal/privatedir"
+	"authproxy/certs/privatedir"
 )
 
 // Names of the files in a signing_dir; those that auth_token uses.

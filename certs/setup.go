@@ -62,24 +62,15 @@ func Setup(o SetupOptions) error {
 	if err != nil {
 		return err
 	}
-	var files []staged
-	defer func() {
-		for _, f := range files {
-			os.Remove(f.temporary) // gone already where it was put in place
-		}
-	}()
+	var files []newFile
 	for i, path := range paths {
 		mode := fs.FileMode(0o644)
 		if path == o.CAKey || path == o.KeyFile {
 			mode = 0o600
 		}
-		f, err := stage(path, texts[i], mode, nil)
-		if err != nil {
-			return err
-		}
-		files = append(files, f)
+		files = append(files, newFile{path, texts[i], mode})
 	}
-	return putInPlace(files, o.Rebuild)
+	return placeAll(files, o.Rebuild)
 }
 
 // complete fills in defaults and checks everything that can be checked before any work.

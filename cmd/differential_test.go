@@ -153,8 +153,8 @@ func (d *differential) start(interpreter string) {
 			fmt.Fprintf(&b, "%s = %s\n", name, filters[o.name][name])
 		}
 		must(t, os.WriteFile(file, []byte(b.String()), 0o600))
-		d.authproxy[o.name], _ = startProxy(t, append([]string{"--config-file", file, "--upstream", fmt.Sprintf("http://127.0.0.1:%d", found[""]),
-			"--trusted-peers", "127.0.0.1"}, o.flags...)...)
+		d.authproxy[o.name] = startProxyProcess(t, append([]string{"--config-file", file, "--upstream", fmt.Sprintf("http://127.0.0.1:%d", found[""]),
+			"--trusted-peers", "127.0.0.1"}, o.flags...)...).url
 	}
 }
 

@@ -10,6 +10,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"regexp"
+	"strings"
 	"sync"
 	"syscall"
 	"testing"
@@ -95,42 +96,48 @@ func (p *process) wait(re *regexp.Regexp) []string {
 
 var listening = regexp.MustCompile(`msg=listening url=(\S+) admin=(\S+)`)
 
-// startProxy starts authproxy on ports that the kernel chooses, waits until it is ready, and gives its URLs.
-func startProxy(t *testing.T, args ...string) (url, admin string) {
+// proxyProcess is a running authproxy and its URLs.
+type proxyProcess struct {
+	*process
+	url, admin string
+}
+
+// startProxyProcess starts authproxy on ports that the kernel chooses, and waits until it is ready.
+func startProxyProcess(t *testing.T, args ...string) proxyProcess {
 	t.Helper()
 	bin, err := programs()
 	must(t, err)
 	p := startProcess(t, exec.Command(filepath.Join(bin, cloud.Authproxy),
 		append([]string{"--listen", "127.0.0.1:0", "--admin-listen", "127.0.0.1:0", "--drain-delay", "0s"}, args...)...))
 	found := p.wait(listening)
-	url, admin = found[1], found[2]
 	ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
 	defer cancel()
 	if err := cloud.Until(ctx, func() (bool, error) {
-		res, _, err := cloud.Call(ctx, http.MethodGet, admin+"/readyz", nil, "")
+		res, _, err := cloud.Call(ctx, http.MethodGet, found[2]+"/readyz", nil, "")
 		return err == nil && res.StatusCode == http.StatusOK, nil
 	}); err != nil {
 		t.Fatalf("authproxy did not get ready: %v\n%s", err, p.output())
 	}
-	return url, admin
+	return proxyProcess{p, found[1], found[2]}
 }
 
-// python is Debian's own interpreter, which has Debian's packages; the test is skipped without the named modules.
+// python is the interpreter that the named modules are installed for; the test is skipped without them.
 func python(t *testing.T, modules ...string) string {
 	t.Helper()
 	if testing.Short() {
 		t.Skip("starts real programs")
 	}
-	const path = "/usr/bin/python3"
-	for _, module := range modules {
-		if out, err := exec.CommandContext(t.Context(), path, "-I", "-c", "import "+module).CombinedOutput(); err != nil {
-			if os.Getenv("AUTHPROXY_REQUIRE_SERVICES") == "1" {
-				t.Fatalf("%s has no module %s: %v\n%s", path, module, err, out)
-			}
-			t.Skipf("%s has no module %s", path, module)
-		}
+	program := os.Getenv("AUTHPROXY_TEST_PYTHON")
+	if program == "" {
+		program = "/usr/bin/python3" // Debian's, whose packages these are
 	}
-	return path
+	if out, err := exec.CommandContext(t.Context(), program, "-I", "-c", "import "+strings.Join(modules, ", ")).CombinedOutput(); err != nil {
+		if os.Getenv("AUTHPROXY_REQUIRE_SERVICES") == "1" {
+			t.Fatalf("%s lacks a module of %s: %v\n%s", program, strings.Join(modules, ", "), err, out)
+		}
+		t.Skipf("not installed for %s: %s", program, strings.Join(modules, ", "))
+	}
+	return program
 }
 
 // admins asks the Identity service as the administrator.

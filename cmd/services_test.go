@@ -70,7 +70,7 @@ signing_dir = %[2]s/signing
 revocation_cache_time = 1
 `, c.Keystone, s.dir), 0o600))
 	s.upstream = s.up("behind", ports, env...)
-	s.proxy, _ = startProxy(t, "--config-file", conf, "--upstream", s.upstream, "--header-encoding", "iso-8859-1")
+	s.proxy = startProxyProcess(t, "--config-file", conf, "--upstream", s.upstream, "--header-encoding", "iso-8859-1").url
 	s.inside = s.up("inside", ports, append(env, "AUTHTOKEN="+c.Keystone)...)
 	admin.endpoint(admin.create("service", "/v3/services", `{"service":{"type":"`+kind+`","name":"`+name+`"}}`), "RegionOne", s.proxy+path)
 
@@ -378,7 +378,7 @@ func TestServiceGlance(t *testing.T) {
 	// A refusal in the middle of a chunked upload reaches the client as such, up to the size that is read for that.
 	must(t, json.Unmarshal([]byte(s.client("alice", "openstack", "image", "create", "empty", "--disk-format", "raw", "--container-format", "bare", "-f", "json")), &image))
 	must(t, os.Truncate(file, min(size, 40<<20)))
-	strict, _ := startProxy(t, "--config-file", filepath.Join(s.dir, "service.conf"), "--delay-auth-decision=false", "--upstream", s.upstream)
+	strict := startProxyProcess(t, "--config-file", filepath.Join(s.dir, "service.conf"), "--delay-auth-decision=false", "--upstream", s.upstream).url
 	for url, says := range map[string]string{s.proxy: "Invalid OpenStack Identity credentials", strict: "The request you have made requires authentication"} {
 		s.refusedClient("alice", says, "glance", "--os-auth-token", "garbage", "--os-image-url", url, "image-upload", "--file", file, image.ID)
 	}

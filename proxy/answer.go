@@ -50,6 +50,8 @@ func (h *Handler) answerFor(v verdict) (a answer, refused bool) {
 	switch {
 	case v.unfit != nil && validate.ReasonOf(v.unfit) == BadMethod:
 		return answer{code: http.StatusNotImplemented, outcome: badRequest, contentType: plainText, body: tunnelBody}, true
+	case v.unfit != nil && validate.ReasonOf(v.unfit) == AmbiguousPath:
+		return answer{code: http.StatusBadRequest, outcome: badRequest, contentType: plainText, body: ambiguousBody}, true
 	case v.unfit != nil:
 		return answer{code: http.StatusBadRequest, outcome: badRequest, contentType: plainText, body: duplicateBody}, true
 	case v.forbidden != nil && v.userErr == nil && (h.DelayAuthDecision || v.serviceErr == nil):

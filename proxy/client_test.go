@@ -5,7 +5,7 @@ import (
 	"net/http"
 	"testing"
 
-	"authproxy/proxy/peer"
+	"authproxy/peer"
 	"authproxy/validate"
 )
 

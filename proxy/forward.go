@@ -10,8 +10,8 @@ import (
 	"strings"
 	"time"
 
+	"authproxy/peer"
 	"authproxy/proxy/headers"
-	"authproxy/proxy/peer"
 )
 
 // rewrite makes the request for the upstream: the client's own, but for the identity headers and the address. Path and
@@ -28,6 +28,9 @@ func (h *Handler) rewrite(pr *httputil.ProxyRequest) {
 	}
 	out.URL.RawQuery = in.URL.RawQuery // the ReverseProxy drops parts that it cannot parse
 	out.Trailer = nil                  // not passed on, so not announced; some servers read trailers as headers
+	if h.UpstreamHTTP2 {
+		h.passTrailers(in, out)
+	}
 
 	headers.Strip(out.Header, h.StripAlso...)
 	// A client that lists token headers in Connection has them taken off; services need them.
@@ -43,6 +46,13 @@ func (h *Handler) rewrite(pr *httputil.ProxyRequest) {
 	}
 	h.setForwarded(in, out)
 	limitUpgrade(out)
+	if h.UpstreamHTTP2 {
+		delete(out.Header, "Upgrade")
+		delete(out.Header, "Connection")
+	}
+	if h.Guard != nil {
+		out.Header[h.GuardHeader] = []string{h.Guard()}
+	}
 
 	switch v := x.verdict; {
 	case v.anonymous != "":
@@ -131,6 +141,10 @@ func isNegotiate(authorization string) bool {
 func (h *Handler) modifyResponse(res *http.Response) error {
 	x := exchangeOf(res.Request.Context())
 	x.code = res.StatusCode
+	h.watch(x, res.StatusCode, res.Header)
+	if h.UpstreamHTTP2 {
+		trailersOnly(res)
+	}
 	h.Metrics.upstreamSeconds.Observe(time.Since(x.sent).Seconds())
 	if _, ok := res.Header["Content-Type"]; !ok {
 		x.w.Header()["Content-Type"] = nil // or net/http guesses one from the body

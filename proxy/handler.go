@@ -17,9 +17,9 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 
+	"authproxy/peer"
 	"authproxy/proxy/anonymous"
 	"authproxy/proxy/headers"
-	"authproxy/proxy/peer"
 	"authproxy/validate"
 	"authproxy/validate/bind"
 )
@@ -45,6 +45,8 @@ type Handler struct {
 	Validator Validator
 	// Upstream is where requests go, from ParseUpstream.
 	Upstream *url.URL
+	// UpstreamHTTP2 says that the Transport speaks it, so that trailers go both ways, and upgrades do not exist.
+	UpstreamHTTP2 bool
 	// Transport carries requests to the upstream; by default it is NewTransport(Upstream, TransportOptions{}).
 	Transport http.RoundTripper
 
@@ -71,6 +73,10 @@ type Handler struct {
 	// StripAlso are further headers that clients must not send, in any spelling.
 	StripAlso []string
 
+	// Guard gives the secret by which the upstream knows the proxy, sent in GuardHeader; nil: none is sent. A GuardHeader that
+	// headers.Strip does not remove anyway belongs into StripAlso.
+	Guard       func() string
+	GuardHeader string
 	// ForwardedFrom are the front ends whose X-Forwarded- headers and Forwarded are believed and added to; nil: those on this
 	// machine, and whoever connects to a unix socket. From any other peer the headers are its own invention, and are dropped.
 	ForwardedFrom *peer.Fronts
@@ -82,6 +88,9 @@ type Handler struct {
 	// InsecureServiceTokenSkipsBind leaves the user token's binding unchecked beside a valid service token with one of
 	// ServiceTokenRoles, as auth_token does beside any.
 	InsecureServiceTokenSkipsBind bool
+
+	// Streams closes long exchanges when their tokens end; nil: they go on.
+	Streams *Streams
 
 	// DrainBytes and DrainTime bound how much of a chunked upload is read, and for how long, before it is answered without
 	// the upstream having taken it; 64 MiB and 30 s by default. A client that writes all before it reads, as glanceclient
@@ -146,6 +155,7 @@ func (h *Handler) prepare() {
 type exchange struct {
 	w       http.ResponseWriter
 	verdict verdict
+	stream  *stream // nil: not watched
 	upload  *upload // nil: no request body
 	sent    time.Time
 	code    int
@@ -174,6 +184,8 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	x.outcome = x.verdict.outcome()
+	r, done := h.interruptible(x, r)
+	defer done()
 	r = r.WithContext(context.WithValue(r.Context(), exchangeKey{}, x))
 	if r.Body != nil && r.ContentLength != 0 {
 		x.upload = &upload{body: r.Body, chunked: r.ProtoMajor == 1 && r.ContentLength < 0 && r.Header.Get("Expect") == "", released: make(chan struct{})}

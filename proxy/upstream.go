@@ -3,7 +3,6 @@ package proxy
 import (
 	"context"
 	"crypto/tls"
-	"crypto/x509"
 	"errors"
 	"fmt"
 	"net"
@@ -65,8 +64,10 @@ type TransportOptions struct {
 	// DisableKeepAlives closes the connection after each request, for servers that close it without saying so
 	// (uwsgi's http-socket).
 	DisableKeepAlives bool
-	// RootCAs verify an https upstream; nil means the system's.
-	RootCAs *x509.CertPool
+	// TLS gives what an https upstream is verified and convinced by, anew for each connection; nil stands for the system's CAs.
+	TLS func() *tls.Config
+	// Protocol is HTTP1, H2 or H2C; HTTP1 by default.
+	Protocol string
 	// DialTimeout bounds the making of a connection; 5 s by default.
 	DialTimeout time.Duration
 }
@@ -83,17 +84,15 @@ func NewTransport(upstream *url.URL, o TransportOptions) *http.Transport {
 			return dialer.DialContext(ctx, "unix", upstream.Path)
 		}
 	}
-	protocols := new(http.Protocols)
-	protocols.SetHTTP1(true)
+	if !o.http2() { // there, many requests share a connection, and one that cannot be written to is of no use to any
+		dial = patient(dial)
+	}
 	return &http.Transport{
-		Proxy:       nil, // identity headers go to the upstream, not by way of $HTTP_PROXY
-		DialContext: patient(dial),
-		Protocols:   protocols,
-		TLSClientConfig: &tls.Config{
-			MinVersion: tls.VersionTLS12,
-			RootCAs:    o.RootCAs,
-		},
-		TLSHandshakeTimeout: 10 * time.Second,
+		Proxy:               nil, // identity headers go to the upstream, not by way of $HTTP_PROXY
+		DialContext:         dial,
+		DialTLSContext:      o.dialTLS(upstream, dial),
+		Protocols:           o.protocols(),
+		HTTP2:               http2Config(),
 		DisableKeepAlives:   o.DisableKeepAlives,
 		MaxIdleConnsPerHost: 512,
 		IdleConnTimeout:     60 * time.Second,

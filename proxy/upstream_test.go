@@ -1,6 +1,7 @@
 package proxy
 
 import (
+	"crypto/tls"
 	"crypto/x509"
 	"errors"
 	"io"
@@ -119,7 +120,7 @@ func TestTLSUpstream(t *testing.T) {
 		roots  *x509.CertPool
 		status int
 	}{"known": {roots, 200}, "unknown": {nil, 502}} {
-		transport := NewTransport(target, TransportOptions{RootCAs: tt.roots})
+		transport := NewTransport(target, TransportOptions{TLS: func() *tls.Config { return &tls.Config{RootCAs: tt.roots} }})
 		defer transport.CloseIdleConnections()
 		g := newRigOn(t, newUpstream(t), func(h *Handler) { h.Upstream, h.Transport = target, transport })
 		res, _ := g.raw("GET / HTTP/1.1\r\nHost: front\r\nX-Auth-Token: alice\r\nConnection: close\r\n\r\n")

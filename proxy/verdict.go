@@ -5,6 +5,7 @@ import (
 	"net/http"
 	"slices"
 	"sync"
+	"time"
 
 	"authproxy/keystone"
 	"authproxy/proxy/headers"
@@ -49,6 +50,12 @@ type verdict struct {
 	// userText and serviceText are the tokens, for their digests in the log.
 	userText, serviceText string
 
+	// expires is when the user's token ends; mayBeExpired, that a service token lets it count for longer.
+	expires      time.Time
+	mayBeExpired bool
+
+	// sender finds out, once, who sends the request; nil where nobody can.
+	sender func() bind.Peer
 	// Of the sender, if he had to be identified: the value of WWW-Authenticate that he is to get, and what did not hold.
 	negotiated string
 	peerErr    error
@@ -80,6 +87,10 @@ func (h *Handler) judge(r *http.Request, v *verdict) {
 		v.unfit = refuse(BadMethod, nil)
 		return
 	}
+	if r.URL.Opaque != "" { // "GET mailto:x": the upstream would get a line that is no request's
+		v.unfit = refuse(AmbiguousPath, errors.New("the request target has no path"))
+		return
+	}
 	if v.anonymous = h.Anonymous.Match(r); v.anonymous != "" {
 		h.Metrics.anonymous.WithLabelValues(h.Route, v.anonymous).Inc()
 		return
@@ -93,7 +104,10 @@ func (h *Handler) judge(r *http.Request, v *verdict) {
 	v.userText = userToken(r.Header)
 	v.serviceText = first(r.Header[headers.ServiceToken])
 
-	sender, client := h.sender(r, v), h.clientOf(r)
+	if v.sender == nil {
+		v.sender = h.sender(r, v)
+	}
+	sender, client := v.sender, h.clientOf(r)
 	var service *validate.Verified
 	trusted := false // the service token has one of the roles that make one
 	if v.serviceText != "" {
@@ -118,6 +132,7 @@ func (h *Handler) judge(r *http.Request, v *verdict) {
 	if service != nil && sameToken(user.Token, service.Token) {
 		v.service, v.serviceErr = nil, refuse(SameToken, errors.New("both tokens have one audit id"))
 	}
+	v.expires, v.mayBeExpired = user.Token.ExpiresAt, trusted
 	v.user, v.userErr = h.identity(user)
 	if len(h.RequiredRoles) > 0 && !hasRole(user.Token, h.RequiredRoles) {
 		v.forbidden = refuse(RequiredRole, nil)

@@ -11,7 +11,7 @@ import (
 	"strings"
 	"time"
 
-	"authproxy/internal/privatedir"
+	"authproxy/certs/privatedir"
 )
 
 // This file keeps the last good list in Poller.Dir. There are three files in it:

@@ -5,7 +5,7 @@ import (
 	"fmt"
 	"os"
 
-	"authproxy/internal/privatedir"
+	"authproxy/certs/privatedir"
 )
 
 // maxSigned is the largest signed list that is read from a file, in bytes. One of a million entries has 200 MiB.

@@ -339,22 +339,15 @@ func auditKey(id string, key *[auditIDSize]byte) bool {
 	return (bad|uint32(a|b)) <= 0x3f && b&0x0f == 0 // 22 characters hold 4 bits more than 16 bytes
 }
 
-// Digits by character; invalid for all others.
-var (
-	hexValues    = digits("0123456789abcdef", "0123456789ABCDEF")
-	base64Values = digits("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_")
-)
-
-const invalid = 0xff
-
-func digits(alphabets ...string) (values [256]byte) {
+// base64Values are the digits of base64url by character; invalid for all others.
+var base64Values = func() (values [256]byte) {
 	for c := range values {
 		values[c] = invalid
 	}
-	for _, alphabet := range alphabets {
-		for v, c := range []byte(alphabet) {
-			values[c] = byte(v)
-		}
+	for v, c := range []byte("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_") {
+		values[c] = byte(v)
 	}
 	return values
-}
+}()
+
+const invalid = 0xff

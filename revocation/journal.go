@@ -10,7 +10,7 @@ import (
 	"io/fs"
 	"time"
 
-	"authproxy/internal/privatedir"
+	"authproxy/certs/privatedir"
 )
 
 // This file keeps signed deltas behind the list, so that a revocation costs the disk what it adds and not the whole list.

@@ -14,8 +14,8 @@ import (
 	"strings"
 	"time"
 
-	"authproxy/internal/strictjson"
 	"authproxy/keystone"
+	"authproxy/keystone/strictjson"
 )
 
 var (
@@ -53,6 +53,9 @@ type Delta struct {
 
 // maxID is the longest id and audit id in a list, in bytes. A SHA-512 in hex has 128, an audit id 22.
 const maxID = 255
+
+// maxMembers bounds the members of one object of a list.
+const maxMembers = 32
 
 // ParseList reads the signed content of a revocation list:
 //
@@ -106,7 +109,7 @@ func (d *document) asDelta() *Delta {
 }
 
 func parseDocument(content []byte) (*document, error) {
-	p := listParser{r: strictjson.New(string(content))}
+	p := listParser{r: strictjson.New(string(content), strictjson.Limits{Members: maxMembers})}
 	if err := p.document(); err != nil {
 		if errors.Is(err, ErrNotAList) {
 			return nil, err

@@ -6,6 +6,7 @@ import (
 	"log/slog"
 	"net/http"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -36,14 +37,14 @@ func TestLongLists(t *testing.T) {
 				// White space between the members makes a body long that costs nothing to sign or to read.
 				const size = 5 << 20
 				body := fmt.Sprintf(`{%s"signed":%q}`, strings.Repeat(" ", size), id.list(t, id1))
-				fault := true
+				var well atomic.Bool
 				listener := newPipes()
 				server := &http.Server{ErrorLog: slog.NewLogLogger(slog.DiscardHandler, 0), Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 					if r.Method == http.MethodPost {
 						id.ServeHTTP(w, r)
 						return
 					}
-					for at := 0; fault && at < len(body); at += tt.piece {
+					for at := 0; !well.Load() && at < len(body); at += tt.piece {
 						if tt.stop > 0 && at >= tt.stop {
 							<-r.Context().Done()
 							return
@@ -58,7 +59,7 @@ func TestLongLists(t *testing.T) {
 							return
 						}
 					}
-					if !fault {
+					if well.Load() {
 						_, _ = w.Write([]byte(body))
 					}
 				})}
@@ -75,7 +76,7 @@ func TestLongLists(t *testing.T) {
 				if took := time.Since(begin); (err == nil) != tt.good || took > tt.within || p.Current().ContainsID(id1) != tt.good {
 					t.Errorf("%v after %v", err, took)
 				}
-				fault = false
+				well.Store(true)
 				if err := p.Poll(context.Background()); err != nil || !p.Current().ContainsID(id1) {
 					t.Errorf("and then: %v", err)
 				}

@@ -6,7 +6,7 @@ import (
 	"fmt"
 	"time"
 
-	"authproxy/internal/pace"
+	"authproxy/revocation/pace"
 )
 
 // Source is where signed revocation lists come from. keystone/client has the one that asks the Identity service.

@@ -7,6 +7,7 @@ package validate
 
 import (
 	"context"
+	"crypto/ecdsa"
 	"errors"
 	"fmt"
 	"strings"
@@ -81,6 +82,9 @@ type Options struct {
 	Events Events
 	// NoPKI says that this Identity service has no PKI, so that signed tokens are put to it like any other. nil: it has.
 	NoPKI func() bool
+	// JWSKeys gives the public keys, on P-256, that sign JWS tokens. What they did not sign, and what has expired, is then refused
+	// without asking the Identity service, which knows the rest. nil: it is asked about each.
+	JWSKeys func() []*ecdsa.PublicKey
 	// Online is nil where there is no Identity service: tokens that need one are refused.
 	Online Online
 	// OnlineLimit is how many questions to the Identity service may be under way at once; 32 by default.
@@ -301,6 +305,11 @@ func (v *Validator) find(ctx context.Context, text string, allowExpired bool, cl
 		return v.findSigned(ctx, text, form)
 	case v.o.Online == nil:
 		return nil, refuse(UnknownToken, fmt.Errorf("%s tokens are validated by an Identity service, and none is configured", form))
+	}
+	if form == token.JWS && v.o.JWSKeys != nil {
+		if refused := v.checkJWS(text, allowExpired); refused != nil {
+			return nil, refused
+		}
 	}
 	return v.findOpaque(ctx, text, form, allowExpired, client)
 }

@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"crypto/ecdsa"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -9,6 +10,7 @@ import (
 	"net/netip"
 	"net/url"
 	"slices"
+	"sync/atomic"
 
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/collectors"
@@ -20,7 +22,7 @@ import (
 	"authproxy/proxy"
 	"authproxy/proxy/admin"
 	"authproxy/proxy/listen"
-	"authproxy/proxy/reload"
+	"authproxy/reload"
 	"authproxy/revocation"
 	"authproxy/revocation/events"
 	"authproxy/validate"
@@ -46,9 +48,11 @@ type parts struct {
 
 	dataAddress, adminAddress listen.Address
 
+	jwsKeys  atomic.Pointer[[]*ecdsa.PublicKey]
 	senders  *senders
 	listener *reload.TLS // nil: no TLS
 	watchers []*reload.Watcher
+	streams  *proxy.Streams // nil: none is watched
 
 	local bool // certificates and list come from files, so a failure to load them is a mistake of the operator
 	life  lifetime
@@ -98,6 +102,9 @@ func build(s *settings, log *slog.Logger) (*parts, error) {
 		return nil, err
 	}
 	if err := p.buildSenders(routes); err != nil {
+		return nil, err
+	}
+	if err := p.buildJWSKeys(); err != nil {
 		return nil, err
 	}
 	if s.onlineLimitClient > s.onlineLimit {
@@ -207,6 +214,25 @@ func newList(c *config.AuthToken, identity *client.Client, signers *certs.Store,
 	return p
 }
 
+// buildJWSKeys reads the public keys of JWS tokens, and does again whenever one comes or goes.
+func (p *parts) buildJWSKeys() error {
+	dir := p.settings.token.JWSPublicKeyRepository
+	if dir == "" {
+		return nil
+	}
+	err := p.watch("JWS public keys", []string{dir}, func() error {
+		keys, err := certs.LoadPublicKeys(dir)
+		if err == nil {
+			p.jwsKeys.Store(&keys)
+		}
+		return err
+	})
+	if err != nil {
+		return fmt.Errorf("jws_public_key_repository: %w", err)
+	}
+	return nil
+}
+
 // newEvents gives nil where there is nobody to ask about revocation events, or nothing that proves who answers: nobody signs
 // them, and where there is no list they are all that is known.
 func newEvents(c *config.AuthToken, identity *client.Client, log *slog.Logger) *events.Poller {
@@ -246,6 +272,9 @@ func (p *parts) validation(mode bind.Mode) validate.Options {
 		o.Online = online{p.identity}
 		// The proxy's own token shows which form this cloud issues.
 		o.Provider = func() token.Form { return token.FormOf(p.identity.OwnTokenText()) }
+	}
+	if c.JWSPublicKeyRepository != "" {
+		o.JWSKeys = func() []*ecdsa.PublicKey { return *p.jwsKeys.Load() }
 	}
 	if p.shared != nil {
 		o.Shared = p.shared

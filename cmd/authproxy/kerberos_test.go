@@ -13,7 +13,7 @@ import (
 	"testing"
 
 	"authproxy/keystone/token"
-	"authproxy/proxy/peer/kdctest"
+	"authproxy/peer/kdctest"
 )
 
 // bound is a token with more members, such as what it is bound to.

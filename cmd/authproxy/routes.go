@@ -1,18 +1,21 @@
 package main
 
 import (
-	"crypto/x509"
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"log/slog"
 	"net/http"
 	"net/url"
+	"slices"
 
 	"authproxy/keystone/config"
+	"authproxy/peer"
 	"authproxy/proxy"
 	"authproxy/proxy/anonymous"
+	"authproxy/proxy/guard"
 	"authproxy/proxy/headers"
-	"authproxy/proxy/peer"
+	"authproxy/reload"
 	"authproxy/validate/bind"
 )
 
@@ -35,7 +38,7 @@ func readRoutes(s *settings) (routes []route, err error) {
 	if s.upstream != "" {
 		c := s.token
 		r, err := readRoute(config.Route{
-			Name: mainRoute, Upstream: s.upstream,
+			Name: mainRoute, Upstream: s.upstream, UpstreamProtocol: s.upstreamProtocol,
 			EnforceTokenBind: c.EnforceTokenBind, DelayAuthDecision: c.DelayAuthDecision, IncludeServiceCatalog: c.IncludeServiceCatalog,
 			RequiredRoles: s.requiredRoles, Anonymous: s.anonymous, AnonymousPreflight: s.anonymousPreflight,
 		}, s.insecureUpstream)
@@ -67,6 +70,9 @@ func readRoute(d config.Route, insecurePlaintext bool) (r route, err error) {
 	if r.upstream, err = proxy.ParseUpstream(d.Upstream, insecurePlaintext); err != nil {
 		return r, err
 	}
+	if err = proxy.CheckProtocol(d.UpstreamProtocol, r.upstream); err != nil {
+		return r, fmt.Errorf("upstream_protocol: %w", err)
+	}
 	if r.bind, err = bind.ParseMode(d.EnforceTokenBind); err != nil {
 		return r, err
 	}
@@ -82,7 +88,7 @@ func readRoute(d config.Route, insecurePlaintext bool) (r route, err error) {
 // buildRoutes makes the handler of all requests.
 func (p *parts) buildRoutes(routes []route) (http.Handler, error) {
 	s, c := p.settings, p.settings.token
-	roots, err := upstreamRoots(s.upstreamCAFile)
+	config, err := p.buildUpstreamTLS(routes)
 	if err != nil {
 		return nil, err
 	}
@@ -94,15 +100,28 @@ func (p *parts) buildRoutes(routes []route) (http.Handler, error) {
 	if err != nil {
 		return nil, fmt.Errorf("--forwarded-from: %w", err)
 	}
+	kinds, err := proxy.ParseStreamKinds(s.closeStreams)
+	if err != nil {
+		return nil, fmt.Errorf("--close-streams: %w", err)
+	}
+	if len(kinds) > 0 {
+		p.streams = proxy.NewStreams(kinds, p.registry)
+		p.streams.Log = p.log
+	}
+	secret, guardHeader, err := p.buildGuard()
+	if err != nil {
+		return nil, err
+	}
 	metrics := proxy.NewMetrics(p.registry)
 	var ways []proxy.Route
 	for _, r := range routes {
-		transport := proxy.NewTransport(r.upstream, proxy.TransportOptions{DisableKeepAlives: !s.upstreamKeepAlive, RootCAs: roots})
+		transport := proxy.NewTransport(r.upstream, proxy.TransportOptions{DisableKeepAlives: !s.upstreamKeepAlive, TLS: config, Protocol: r.UpstreamProtocol})
 		p.transports = append(p.transports, transport)
 		handler := &proxy.Handler{
 			Route:                             r.Name,
 			Validator:                         p.validator,
 			Upstream:                          r.upstream,
+			UpstreamHTTP2:                     r.UpstreamProtocol == proxy.H2 || r.UpstreamProtocol == proxy.H2C,
 			Transport:                         transport,
 			DelayAuthDecision:                 r.DelayAuthDecision,
 			ChallengeURI:                      challengeURI(c),
@@ -114,12 +133,18 @@ func (p *parts) buildRoutes(routes []route) (http.Handler, error) {
 			RequiredRoles:                     r.RequiredRoles,
 			Anonymous:                         r.rules,
 			ForwardedFrom:                     &fronts,
+			Streams:                           p.streams,
+			Guard:                             secret,
+			GuardHeader:                       guardHeader,
 			Metrics:                           metrics,
 			Log:                               p.log,
 		}
 		if p.senders != nil {
 			handler.Peers, handler.Negotiate = p.senders.identifier, p.senders.kerberos != nil
 			handler.StripAlso = p.senders.headers
+		}
+		if secret != nil {
+			handler.StripAlso = append(slices.Clone(handler.StripAlso), guardHeader)
 		}
 		for _, rule := range r.rules.Names() {
 			p.log.Info("requests that need no token", slog.String("route", r.Name), slog.String("rule", rule))
@@ -135,18 +160,42 @@ func (p *parts) buildRoutes(routes []route) (http.Handler, error) {
 	return proxy.NewRouter(ways), nil
 }
 
-// upstreamRoots reads the CAs of an https upstream; nil stands for the system's.
-func upstreamRoots(path string) (*x509.CertPool, error) {
-	if path == "" {
+// buildGuard reads the secret for the upstream; its func is nil where there is none.
+func (p *parts) buildGuard() (secret func() string, header string, err error) {
+	if p.settings.guardFile == "" {
+		return nil, "", nil
+	}
+	if header, err = guard.ParseHeader(p.settings.guardHeader); err != nil {
+		return nil, "", fmt.Errorf("--upstream-guard-header: %w", err)
+	}
+	f := &guard.File{Path: p.settings.guardFile}
+	if err := p.watch("upstream guard", []string{f.Path}, f.Load); err != nil {
+		return nil, "", fmt.Errorf("--upstream-guard-file: %w", err)
+	}
+	return f.Secret, header, nil
+}
+
+// buildUpstreamTLS reads the files of TLS to upstreams; nil stands for the system's CAs and no certificate.
+func (p *parts) buildUpstreamTLS(routes []route) (func() *tls.Config, error) {
+	s := p.settings
+	t := &reload.ClientTLS{CAFile: s.upstreamCAFile, CertFile: s.upstreamCertFile, KeyFile: s.upstreamKeyFile}
+	if len(t.Files()) == 0 {
 		return nil, nil
 	}
-	text, err := readPEM(path)
-	if err != nil {
-		return nil, fmt.Errorf("upstream-cafile: %w", err)
+	if !slices.ContainsFunc(routes, func(r route) bool { return r.upstream.Scheme == "https" }) {
+		return nil, errors.New("--upstream-cafile, --upstream-certfile and --upstream-keyfile are for https upstreams, of which there is none")
 	}
-	pool := x509.NewCertPool()
-	if !pool.AppendCertsFromPEM(text) {
-		return nil, fmt.Errorf("upstream-cafile: %s holds no certificate as PEM", path)
+	load := func() error {
+		if err := t.Load(); err != nil {
+			return err
+		}
+		for _, transport := range p.transports {
+			transport.CloseIdleConnections() // they were made with the old files
+		}
+		return nil
 	}
-	return pool, nil
+	if err := p.watch("upstream TLS", t.Files(), load); err != nil {
+		return nil, fmt.Errorf("TLS of --upstream: %w", err)
+	}
+	return t.Config, nil
 }

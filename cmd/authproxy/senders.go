@@ -5,9 +5,10 @@ import (
 	"fmt"
 	"net/http"
 
-	"authproxy/proxy/peer"
-	"authproxy/proxy/peer/spnego"
-	"authproxy/proxy/reload"
+	"authproxy/peer"
+	"authproxy/peer/spnego"
+	"authproxy/proxy/headers"
+	"authproxy/reload"
 	"authproxy/validate/bind"
 )
 
@@ -77,10 +78,10 @@ func (p *parts) buildSenders(routes []route) error {
 	built := &senders{identifier: &peer.Identifier{Fronts: fronts, Realms: realms}}
 	if trusting {
 		i := built.identifier
-		if i.UserHeader, err = peer.ParseHeaderName(s.remoteUserHeader); err != nil {
+		if i.UserHeader, err = headers.ParseName(s.remoteUserHeader); err != nil {
 			return fmt.Errorf("--remote-user-header: %w", err)
 		}
-		if i.TypeHeader, err = peer.ParseHeaderName(s.authTypeHeader); err != nil {
+		if i.TypeHeader, err = headers.ParseName(s.authTypeHeader); err != nil {
 			return fmt.Errorf("--auth-type-header: %w", err)
 		}
 		if i.UserHeader == i.TypeHeader {

@@ -91,6 +91,9 @@ func (p *parts) serve(ctx context.Context) error {
 	if p.list != nil {
 		group.Go(func() error { return p.list.Run(work) })
 	}
+	if p.streams != nil {
+		group.Go(func() error { return p.streams.Run(work) })
+	}
 	if p.events != nil {
 		group.Go(func() error { return p.events.Run(work) })
 	}

@@ -12,20 +12,24 @@ import (
 	"github.com/urfave/cli/v2"
 
 	"authproxy/keystone/config"
+	"authproxy/proxy"
+	"authproxy/proxy/guard"
 )
 
 // settings is everything that the command was told.
 type settings struct {
-	upstream           string
-	insecureUpstream   bool
-	upstreamKeepAlive  bool
-	upstreamCAFile     string
-	maxCatalogSize     int
-	headerEncoding     string
-	anonymous          []string
-	anonymousPreflight bool
-	requiredRoles      []string
-	routeFlags         multi
+	upstream                                            string
+	insecureUpstream                                    bool
+	upstreamKeepAlive                                   bool
+	upstreamCAFile                                      string
+	upstreamCertFile, upstreamKeyFile, upstreamProtocol string
+	guardFile, guardHeader                              string
+	maxCatalogSize                                      int
+	anonymous                                           []string
+	anonymousPreflight                                  bool
+	requiredRoles                                       []string
+	routeFlags                                          multi
+	headerEncoding                                      string
 
 	listen, adminListen            string
 	tlsCertFile, tlsKeyFile        string
@@ -36,6 +40,7 @@ type settings struct {
 	kerberosRealmMap               []string
 	trustedPeers                   []string
 	trustedPeerNames               []string
+	closeStreams                   []string
 	forwardedFrom                  []string
 	onlineLimit, onlineLimitClient int
 	remoteUserHeader               string
@@ -72,6 +77,14 @@ func ownOptions() []ownOption {
 			func(s *settings) any { return &s.upstreamKeepAlive }},
 		{"upstream-cafile", "PEM file of the CAs that may sign an https upstream's certificate, instead of the system's", "",
 			func(s *settings) any { return &s.upstreamCAFile }},
+		{"upstream-certfile", "PEM file of the TLS client certificate for an https upstream; taken into use when it changes, as upstream-cafile is", "",
+			func(s *settings) any { return &s.upstreamCertFile }},
+		{"upstream-keyfile", "PEM file of its key, where upstream-certfile does not hold it", "", func(s *settings) any { return &s.upstreamKeyFile }},
+		{"upstream-protocol", "what is spoken to the upstream: http/1.1, h2 (over TLS), or h2c (HTTP/2 without TLS); gRPC takes one of the latter", proxy.HTTP1,
+			func(s *settings) any { return &s.upstreamProtocol }},
+		{"upstream-guard-file", "file of secrets, one in each line: the first is sent to the upstream, which so knows the proxy; taken into use when it changes", "",
+			func(s *settings) any { return &s.guardFile }},
+		{"upstream-guard-header", "header for that secret; clients' own is removed", guard.DefaultHeader, func(s *settings) any { return &s.guardHeader }},
 		{"max-catalog-size", "largest X-Service-Catalog in bytes, larger ones are left out; 0 is no limit", "49152",
 			func(s *settings) any { return &s.maxCatalogSize }},
 		{"header-encoding", "how names that are not ASCII are written into identity headers: utf-8, or iso-8859-1 for Python services behind WSGI", "utf-8",
@@ -100,6 +113,8 @@ func ownOptions() []ownOption {
 			func(s *settings) any { return &s.trustedPeers }},
 		{"trusted-peer-names", "the same by client certificate: list of DNS names and URIs in it", "",
 			func(s *settings) any { return &s.trustedPeerNames }},
+		{"close-streams", "list of kinds of exchanges that are closed when their tokens expire or are revoked: websocket, sse, grpc, download (of 1 MiB or more)", "",
+			func(s *settings) any { return &s.closeStreams }},
 		{"forwarded-from", "list of addresses and networks of front ends whose X-Forwarded- headers and Forwarded are believed and added to, and the word unix", "127.0.0.0/8,::1,unix",
 			func(s *settings) any { return &s.forwardedFrom }},
 		{"online-limit", "how many questions about tokens the Identity service is asked at once; more are a 503", "32", func(s *settings) any { return &s.onlineLimit }},
@@ -233,7 +248,7 @@ func (s *settings) inherited() (values []config.Value) {
 		}
 	}
 	for _, v := range s.values {
-		if v.Name == "required_roles" {
+		if v.Name == "required_roles" || v.Name == "upstream_protocol" {
 			values = append(values, v)
 		}
 	}

@@ -6,7 +6,7 @@ import (
 	"time"
 
 	"authproxy/certs"
-	"authproxy/proxy/reload"
+	"authproxy/reload"
 	"authproxy/revocation"
 	"authproxy/revocation/events"
 	"authproxy/validate"

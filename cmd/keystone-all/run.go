@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"io"
@@ -20,7 +21,6 @@ import (
 
 	"authproxy/keystone/server"
 	"authproxy/keystone/server/app"
-	"authproxy/keystone/server/tokens"
 )
 
 // overrides are the options of keystone.conf that have a flag of the same name.
@@ -93,6 +93,13 @@ func serve(ctx context.Context, s *app.Settings, metricsAddress string, log *slo
 	if err := parts.Policy.Load(); err != nil {
 		return err
 	}
+	outside, err := readOutside(s, parts.Catalog, log)
+	if err != nil {
+		return err
+	}
+	if outside.identifier != nil {
+		parts.Server.Peers, parts.Server.Negotiate = outside.identifier, outside.negotiate
+	}
 
 	servers := []*listener{
 		{name: "public", option: "public_port", address: net.JoinHostPort(s.PublicBindHost, strconv.Itoa(s.PublicPort)), handler: parts.Server.Handler(
@@ -103,7 +110,7 @@ func serve(ctx context.Context, s *app.Settings, metricsAddress string, log *slo
 	if metricsAddress != "" {
 		mux := http.NewServeMux()
 		mux.Handle("GET /metrics", promhttp.HandlerFor(registry, promhttp.HandlerOpts{}))
-		servers = append(servers, &listener{name: "metrics", option: "metrics-listen", address: metricsAddress, handler: mux})
+		servers = append(servers, &listener{name: metricsListener, option: "metrics-listen", address: metricsAddress, handler: mux})
 	}
 	defer func() {
 		for _, l := range servers {
@@ -114,18 +121,27 @@ func serve(ctx context.Context, s *app.Settings, metricsAddress string, log *slo
 		if err := l.listen(ctx); err != nil {
 			return err
 		}
-		log.Info("listening", slog.String("listener", l.name), slog.String("url", "http://"+l.socket.Addr().String()+"/"))
+		scheme := "http"
+		if l.name != metricsListener && outside.tls != nil {
+			scheme, l.socket = "https", tls.NewListener(l.socket, outside.tls.Config())
+		}
+		log.Info("listening", slog.String("listener", l.name), slog.String("url", scheme+"://"+l.socket.Addr().String()+"/"))
 	}
 	group, ctx := errgroup.WithContext(ctx)
 	for _, l := range servers {
 		group.Go(func() error { return l.serve(ctx, parts.Server.StopWaiting, log) })
 	}
 	group.Go(func() error { return parts.Policy.Run(ctx) })
-	group.Go(func() error { return flush(ctx, parts.Server.Tokens, log) })
+	for _, w := range outside.watchers {
+		group.Go(func() error { return w.Run(ctx) })
+	}
+	group.Go(func() error { return flush(ctx, parts.Server, log) })
 	err = group.Wait()
 	log.Info("stopped")
 	return err
 }
+
+const metricsListener = "metrics"
 
 // listener is one port.
 type listener struct {
@@ -190,7 +206,7 @@ const flushInterval = time.Hour
 
 // flush removes the records of long expired tokens from time to time, so that a database that nobody looks after does not grow
 // without end.
-func flush(ctx context.Context, m *tokens.Manager, log *slog.Logger) error {
+func flush(ctx context.Context, s *server.Server, log *slog.Logger) error {
 	tick := time.NewTicker(flushInterval)
 	defer tick.Stop()
 	for {
@@ -199,7 +215,10 @@ func flush(ctx context.Context, m *tokens.Manager, log *slog.Logger) error {
 			return nil
 		case <-tick.C:
 		}
-		switch n, err := m.Flush(ctx); {
+		if _, err := s.Identity.FlushFailures(ctx); err != nil && ctx.Err() == nil {
+			log.Error("removing old failures of logins", slog.Any("error", err))
+		}
+		switch n, err := s.Tokens.Flush(ctx); {
 		case err != nil && ctx.Err() == nil:
 			log.Error("removing expired tokens", slog.Any("error", err))
 		case n > 0:

@@ -148,13 +148,17 @@ func login(name, password string) string {
 
 // request sends JSON and returns status, X-Subject-Token and body.
 func request(method, url, token, body string) (status int, subject string, text []byte, err error) {
+	return requestBy(http.DefaultClient, method, url, token, body)
+}
+
+func requestBy(client *http.Client, method, url, token, body string) (status int, subject string, text []byte, err error) {
 	r, err := http.NewRequest(method, url, strings.NewReader(body))
 	if err != nil {
 		return 0, "", nil, err
 	}
 	r.Header.Set("Content-Type", "application/json")
 	r.Header.Set("X-Auth-Token", token)
-	response, err := http.DefaultClient.Do(r)
+	response, err := client.Do(r)
 	if err != nil {
 		return 0, "", nil, err
 	}

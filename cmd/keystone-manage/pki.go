@@ -42,6 +42,41 @@ func (t tool) pkiSetup(c *cli.Context) error {
 	return nil
 }
 
+// sslSetup makes the files of [eventlet_server_ssl].
+func (t tool) sslSetup(c *cli.Context) error {
+	s, err := t.settings(c)
+	if err != nil {
+		return err
+	}
+	var missing []string // what is there belongs to whom it belongs to
+	for _, path := range []string{s.TLS.CertFile, s.TLS.KeyFile, s.TLS.CACerts, s.TLS.CAKey} {
+		if _, err := os.Lstat(path); err != nil || c.Bool("rebuild") {
+			missing = append(missing, path)
+		}
+	}
+	give, err := newOwner(c, missing)
+	if err != nil {
+		return err
+	}
+	if err := certs.SetupServer(certs.SetupOptions{
+		CertFile: s.TLS.CertFile, KeyFile: s.TLS.KeyFile, CACerts: s.TLS.CACerts, CAKey: s.TLS.CAKey,
+		KeyType: certs.KeyType(c.String("key-type")), KeySize: keySize(c, max(s.TLS.KeySize, certs.DefaultKeySize)), ValidDays: s.TLS.ValidDays,
+		Subject: s.TLS.CertSubject, Rebuild: c.Bool("rebuild"),
+	}); err != nil {
+		return err
+	}
+	if s.TLS.KeySize < certs.DefaultKeySize {
+		fmt.Fprintf(t.stderr, "keystone-manage: warning: [ssl] key_size = %d is too short for clients of today; made %d bits\n", s.TLS.KeySize, certs.DefaultKeySize)
+	}
+	if err := give(); err != nil {
+		return err
+	}
+	for _, path := range missing {
+		fmt.Fprintln(t.stdout, "made", path)
+	}
+	return nil
+}
+
 // ownerFlags say whom new files are to belong to.
 func ownerFlags() []cli.Flag {
 	return []cli.Flag{

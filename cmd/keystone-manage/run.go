@@ -40,6 +40,9 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) error {
 			{Name: "pki_setup", Usage: "make a CA and a certificate that signs tokens", ArgsUsage: " ", Flags: slices.Concat(ownerFlags(), keyFlags(certs.KeyRSA), []cli.Flag{
 				&cli.BoolFlag{Name: "rebuild", Usage: "replace files that are there: whoever trusts the old CA has to fetch the new one"},
 			}), Action: t.pkiSetup},
+			{Name: "ssl_setup", Usage: "make a certificate for TLS, by a CA that is there or one that is made", ArgsUsage: " ", Flags: slices.Concat(ownerFlags(), keyFlags(certs.KeyRSA), []cli.Flag{
+				&cli.BoolFlag{Name: "rebuild", Usage: "replace files that are there, the CA's too"},
+			}), Action: t.sslSetup},
 			{Name: "csr", Usage: "make a key and the request that an external CA makes a signing certificate of", ArgsUsage: " ", Flags: slices.Concat(ownerFlags(), keyFlags(certs.KeyRSA), []cli.Flag{
 				&cli.StringFlag{Name: "key", Usage: "`FILE` for the key, instead of [signing] keyfile"},
 				&cli.StringFlag{Name: "out", Usage: "`FILE` for the request, instead of req.pem beside [signing] certfile"},
@@ -181,6 +184,7 @@ func (t tool) bootstrap(c *cli.Context) error {
 			AdminURL:        c.String("bootstrap-admin-url"),
 			PublicURL:       c.String("bootstrap-public-url"),
 			InternalURL:     c.String("bootstrap-internal-url"),
+			FixedCatalog:    s.CatalogDriver == "templated",
 			ServiceUsername: c.String("bootstrap-service-username"),
 			ServicePassword: c.String("bootstrap-service-password"),
 		})

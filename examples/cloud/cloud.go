@@ -33,6 +33,8 @@ type Cloud struct {
 	PollPeriod time.Duration
 	// Database is [database] connection; a file in Dir by default.
 	Database string
+	// KeystoneExtra are further sections of the identity backend's configuration.
+	KeystoneExtra string
 	// AuthtokenExtra are further lines of the proxy's [keystone_authtoken].
 	AuthtokenExtra string
 
@@ -128,7 +130,7 @@ revocation_cache_time = %d
 // Node is one more identity backend on the same database, with the same signing key and addresses of its own. It is to be
 // started and stopped like the first.
 func (c *Cloud) Node() (*Cloud, error) {
-	n := &Cloud{Dir: c.Dir, Bin: c.Bin, Provider: c.Provider, Database: c.Database, AdminPassword: c.AdminPassword, ServicePassword: c.ServicePassword}
+	n := &Cloud{Dir: c.Dir, Bin: c.Bin, Provider: c.Provider, TokenExtra: c.TokenExtra, Database: c.Database, KeystoneExtra: c.KeystoneExtra, AdminPassword: c.AdminPassword, ServicePassword: c.ServicePassword}
 	if err := n.Listen(); err != nil {
 		return nil, err
 	}
@@ -153,7 +155,8 @@ certfile = %[1]s/ssl/certs/signing_cert.pem
 keyfile = %[1]s/ssl/private/signing_key.pem
 ca_certs = %[1]s/ssl/certs/ca.pem
 ca_key = %[1]s/ssl/private/cakey.pem
-`, c.Dir, publicPort, adminPort, c.Provider, c.Database, c.TokenExtra)
+%[7]s
+`, c.Dir, publicPort, adminPort, c.Provider, c.Database, c.TokenExtra, c.KeystoneExtra)
 }
 
 // Listen chooses free addresses and sets the URLs. Prepare does so too.

@@ -14,7 +14,7 @@ import (
 	"net/url"
 	"time"
 
-	"authproxy/internal/pace"
+	"authproxy/revocation/pace"
 )
 
 // call is one request to the service.

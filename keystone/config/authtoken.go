@@ -52,6 +52,7 @@ type AuthToken struct {
 	DelayAuthDecision      bool
 	IncludeServiceCatalog  bool
 	UndecidablePolicy      string // "online" or "reject"
+	JWSPublicKeyRepository string // a directory
 	MaxTokenSize           int    // bytes of token text
 	MaxInflatedSize        int    // bytes inside a PKIZ token
 	InsecureAllowSHA1      bool
@@ -241,6 +242,9 @@ func judgingFields() []field[AuthToken] {
 		{Option{Name: "undecidable_policy", Default: "online", Choices: []string{"online", "reject"},
 			Help: "tokens that cannot be decided offline: ask the Identity service, or reject"},
 			func(a *AuthToken) any { return &a.UndecidablePolicy }},
+		{Option{Name: "jws_public_key_repository",
+			Help: "directory of the PEM public keys (*.pem) of the Identity service's JWS tokens: what they did not sign, and what has expired, is refused without asking"},
+			func(a *AuthToken) any { return &a.JWSPublicKeyRepository }},
 		{Option{Name: "max_token_size", Default: "65536", Min: 256, Max: 1 << 20, Help: "longest token in bytes"},
 			func(a *AuthToken) any { return &a.MaxTokenSize }},
 		{Option{Name: "max_inflated_size", Default: "524288", Min: 1024, Max: 64 << 20, Help: "longest content of a PKIZ token in bytes"},

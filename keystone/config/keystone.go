@@ -22,6 +22,10 @@ type Keystone struct {
 	// MaxTokenSize bounds the token text that is read from a header or a body, in bytes. Kilo's 8192 was a bound for ids;
 	// a PKI token with a full catalog is longer, and the proxy takes 64 KiB.
 	MaxTokenSize int
+	// TrustedProxies are addresses and networks of reverse proxies whose X-Forwarded-For counts.
+	TrustedProxies []string
+	// NotificationFormat is "cadf" where audit events are logged, else "basic".
+	NotificationFormat string
 	// MemberRoleID and MemberRoleName are the role that the API v2.0 gives users on their own tenant.
 	MemberRoleID, MemberRoleName string
 	Debug                        bool
@@ -52,10 +56,18 @@ type Keystone struct {
 	EnforceTokenBind string
 
 	Signing  Signing
+	TLS      TLS
+	Senders  Senders
+	Guessing Guessing
 	Database Database
 
 	// [auth]
 	AuthMethods []string
+
+	// [catalog]. TemplateFile is as written; ComputePort is for URLs.
+	CatalogDriver string // "sql", "templated", or "endpoint_filter.sql" for catalogs that show the endpoints of a project alone
+	TemplateFile  string
+	ComputePort   int
 
 	// [identity]
 	DefaultDomainID string
@@ -63,8 +75,6 @@ type Keystone struct {
 	Trust          Trust
 	EndpointFilter EndpointFilter
 	OAuth1         OAuth1
-	// CatalogDriver is "sql", or "endpoint_filter.sql" for catalogs that show the endpoints of a project alone.
-	CatalogDriver string
 
 	apiCompat string
 	limits    [len(limitSections)]string // of ListLimits, as written
@@ -139,7 +149,7 @@ func LoadKeystone(in Input) (*Keystone, error) {
 }
 
 func keystoneTable() []field[Keystone] {
-	return slices.Concat(defaultFields(), resourceFields(), tokenFields(), signingFields(), delegationFields(), driverFields())
+	return slices.Concat(defaultFields(), resourceFields(), tokenFields(), senderFields(), guessingFields(), signingFields(), delegationFields(), tlsFields(), driverFields())
 }
 
 func defaultFields() []field[Keystone] {
@@ -172,6 +182,12 @@ func defaultFields() []field[Keystone] {
 			func(k *Keystone) any { return &k.MaxParamSize }},
 		{Option{Section: defaultSection, Name: "max_token_size", Default: "65536", Min: 32, Max: 1 << 20, Help: "longest token in bytes"},
 			func(k *Keystone) any { return &k.MaxTokenSize }},
+		{Option{Section: defaultSection, Name: "trusted_proxies",
+			Help: "addresses and networks of reverse proxies that say in X-Forwarded-For where requests come from"},
+			func(k *Keystone) any { return &k.TrustedProxies }},
+		{Option{Section: defaultSection, Name: "notification_format", Default: "basic", Choices: []string{"basic", "cadf"},
+			Help: "cadf: log an audit event of the form CADF 1.0 for each login and change; basic: do not"},
+			func(k *Keystone) any { return &k.NotificationFormat }},
 		{Option{Section: defaultSection, Name: "member_role_id", Default: "9fe2ff9ee4384b1894a90878d3e92bab",
 			Help: "id of the role that v2.0 gives users on their own tenant"},
 			func(k *Keystone) any { return &k.MemberRoleID }},
@@ -208,6 +224,14 @@ func defaultFields() []field[Keystone] {
 		{Option{Section: "database", Name: "max_overflow", Default: "20", Min: 0, Max: 10000,
 			Deprecated: []string{"DEFAULT.sql_max_overflow", "DATABASE.sqlalchemy_max_overflow"}, Help: "further connections under load"},
 			func(k *Keystone) any { return &k.Database.MaxOverflow }},
+		{Option{Section: "catalog", Name: "driver", Default: "sql", Choices: []string{"sql", "templated", "endpoint_filter.sql"}, dotted: catalogDriver,
+			Help: "where the catalog is: sql, templated for template_file, or endpoint_filter.sql to show each project the endpoints that are associated with it"},
+			func(k *Keystone) any { return &k.CatalogDriver }},
+		{Option{Section: "catalog", Name: "template_file", Default: "default_catalog.templates",
+			Help: "file of the catalog, beside the configuration file unless it is absolute"},
+			func(k *Keystone) any { return &k.TemplateFile }},
+		{Option{Section: defaultSection, Name: "compute_port", Default: "8774", Min: 0, Max: 65535, Help: "what $(compute_port)s in endpoint URLs stands for"},
+			func(k *Keystone) any { return &k.ComputePort }},
 		{Option{Section: "identity", Name: "default_domain_id", Default: "default", Help: "id of the domain that v2.0 shows"},
 			func(k *Keystone) any { return &k.DefaultDomainID }},
 	}
@@ -225,13 +249,13 @@ func tokenFields() []field[Keystone] {
 			func(k *Keystone) any { return &k.HashAlgorithm }},
 		{Option{Section: "token", Name: "revoke_by_id", Default: "true", Help: "keep revoked ids, and serve the revocation list"},
 			func(k *Keystone) any { return &k.RevokeByID }},
-		{Option{Section: "token", Name: "bind", Choices: []string{"kerberos"}, Help: "mechanisms that new tokens are bound to: kerberos"},
+		{Option{Section: "token", Name: "bind", Choices: []string{"kerberos", "x509"}, Help: "mechanisms that new tokens are bound to: kerberos, x509"},
 			func(k *Keystone) any { return &k.Bind }},
 		{Option{Section: "token", Name: "enforce_token_bind", Default: "permissive", rule: checkBind,
-			Help: "disabled, permissive, strict, required, or the name of the mechanism that every token must be bound to (kerberos)"},
+			Help: "disabled, permissive, strict, required, or the name of the mechanism that every token must be bound to (kerberos, x509)"},
 			func(k *Keystone) any { return &k.EnforceTokenBind }},
-		{Option{Section: "auth", Name: "methods", Default: "password,token,oauth1", Choices: []string{"external", "password", "token", "oauth1"},
-			Help: "ways to log in: external, password, token, oauth1"},
+		{Option{Section: "auth", Name: "methods", Default: "password,token,oauth1", Choices: []string{"external", "kerberos", "password", "token", "oauth1"},
+			Help: "ways to log in: external, kerberos, password, token, oauth1"},
 			func(k *Keystone) any { return &k.AuthMethods }},
 	}
 }
@@ -272,9 +296,6 @@ func delegationFields() []field[Keystone] {
 		{Option{Section: "oauth1", Name: "access_token_duration", Default: "86400", Min: 0, Max: 10 * 365 * 86400,
 			Help: "seconds that a program can act for a user who granted that, 0 for ever"},
 			func(k *Keystone) any { return &k.OAuth1.AccessTokenDuration }},
-		{Option{Section: "catalog", Name: "driver", Default: "sql", Choices: []string{"sql", "endpoint_filter.sql"}, dotted: catalogDriver,
-			Help: "sql, or endpoint_filter.sql to show each project the endpoints that are associated with it"},
-			func(k *Keystone) any { return &k.CatalogDriver }},
 		{Option{Section: "endpoint_filter", Name: "return_all_endpoints_if_no_filter", Default: "true",
 			Help: "give projects without endpoints of their own the whole catalog, where [catalog] driver shows a project its own"},
 			func(k *Keystone) any { return &k.EndpointFilter.AllIfNone }},
@@ -288,8 +309,9 @@ func driverFields() []field[Keystone] {
 		return field[Keystone]{Option: Option{Section: section, Name: name, Help: help, rule: rule}}
 	}
 	fields := []field[Keystone]{
-		only("ssl", "enable", "TLS on both listeners", checkNoTLS),
-		only("eventlet_server_ssl", "enable", "TLS on both listeners", checkNoTLS),
+		only("auth", "external", "class of the method external",
+			checkClass("keystone.auth.plugins.external.DefaultDomain", "keystone.auth.plugins.external.KerberosDomain", "DefaultDomain")),
+		only("auth", "kerberos", "class of the method kerberos", checkClass("keystone.auth.plugins.external.KerberosDomain", "KerberosDomain")),
 		only("auth", "password", "class of the method password", checkClass("keystone.auth.plugins.password.Password", "password")),
 		only("auth", "token", "class of the method token", checkClass("keystone.auth.plugins.token.Token", "token")),
 		only("auth", "oauth1", "class of the method oauth1", checkClass("keystone.auth.plugins.oauth1.OAuth", "oauth1")),

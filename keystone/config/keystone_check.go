@@ -22,13 +22,10 @@ func className(prefix, suffix string) func(string) string {
 
 // catalogDriver takes Kilo's names of the catalog's classes for the later short ones.
 func catalogDriver(text string) string {
-	switch text {
-	case "keystone.catalog.backends.sql.Catalog":
-		return "sql"
-	case "keystone.contrib.endpoint_filter.backends.catalog_sql.EndpointFilterCatalog":
+	if text == "keystone.contrib.endpoint_filter.backends.catalog_sql.EndpointFilterCatalog" {
 		return "endpoint_filter.sql"
 	}
-	return text
+	return className("keystone.catalog.backends.", ".Catalog")(text)
 }
 
 // checkClass accepts the names of the one implementation that is there.
@@ -39,14 +36,6 @@ func checkClass(names ...string) func(string) error {
 		}
 		return fmt.Errorf("%q is not there; the only choice is %s (or %s)", clip(text), names[0], names[len(names)-1])
 	}
-}
-
-func checkNoTLS(text string) error {
-	on, err := parseBool(text)
-	if err != nil || !on {
-		return err
-	}
-	return errors.New("the listeners do not speak TLS yet; set it to false and put a TLS terminator in front")
 }
 
 func checkNoDomainDrivers(text string) error {
@@ -92,6 +81,7 @@ func checkSubject(text string) error {
 // check looks at options together. All single values are good by now.
 func (k *Keystone) check(l *loader) {
 	k.checkProvider(l)
+	k.checkSenders(l)
 	k.checkDatabase(l)
 	l.checkOneLine("policy_dirs")
 	for _, e := range []struct {

@@ -22,6 +22,8 @@ type Route struct {
 	// StripPrefix takes Path off before the request goes on.
 	StripPrefix bool
 	Upstream    string
+	// UpstreamProtocol is what is spoken there: http/1.1, h2 or h2c.
+	UpstreamProtocol string
 
 	EnforceTokenBind      string
 	DelayAuthDecision     bool
@@ -48,6 +50,8 @@ func routeFields() []field[Route] {
 		{Option{Name: "strip_prefix", Default: "false", Help: "take the path off before the request goes on, and tell it in X-Forwarded-Prefix"},
 			func(r *Route) any { return &r.StripPrefix }},
 		{Option{Name: "upstream", Help: "where the requests go"}, func(r *Route) any { return &r.Upstream }},
+		{Option{Name: "upstream_protocol", Default: "http/1.1", Choices: []string{"http/1.1", "h2", "h2c"}, Help: "what is spoken to the upstream"},
+			func(r *Route) any { return &r.UpstreamProtocol }},
 		{Option{Name: "enforce_token_bind", rule: checkBind, Help: "as in [keystone_authtoken], for this route"},
 			func(r *Route) any { return &r.EnforceTokenBind }},
 		{Option{Name: "delay_auth_decision", Help: "as in [keystone_authtoken], for this route"},

@@ -42,7 +42,7 @@ path = /
 upstream = http://127.0.0.1:1
 `)
 	second := routesFile(t, "[authproxy:route:image]\nupstream = unix:/run/glance.sock\n")
-	routes, err := LoadRoutes([]string{first, second}, []string{"meta; host=meta.example.org; upstream=https://meta; anonymous_preflight=true;",
+	routes, err := LoadRoutes([]string{first, second}, []string{"meta; host=meta.example.org; upstream=https://meta; upstream_protocol=h2; anonymous_preflight=true;",
 		"image;required-roles=admin"}, inherits)
 	if err != nil {
 		t.Fatal(err)
@@ -59,6 +59,7 @@ host = Images.example.org.,images  # first:6
 path = /image/  # first:7
 strip_prefix = yes  # first:8
 upstream = unix:/run/glance.sock  # second:2
+upstream_protocol = http/1.1  # default
 enforce_token_bind = strict  # default
 delay_auth_decision = false  # first:10
 include_service_catalog = true  # default
@@ -70,6 +71,7 @@ host = meta.example.org  # flag --route
 path =   # default
 strip_prefix = false  # default
 upstream = https://meta  # flag --route
+upstream_protocol = h2  # flag --route
 enforce_token_bind = strict  # default
 delay_auth_decision = True  # glance-api.conf:7
 include_service_catalog = true  # default
@@ -81,6 +83,7 @@ host =   # default
 path = /  # first:15
 strip_prefix = false  # default
 upstream = http://127.0.0.1:1  # first:16
+upstream_protocol = http/1.1  # default
 enforce_token_bind = strict  # default
 delay_auth_decision = True  # glance-api.conf:7
 include_service_catalog = true  # default

@@ -1,6 +1,7 @@
 package server
 
 import (
+	"errors"
 	"net/http"
 	"net/url"
 	"slices"
@@ -13,7 +14,7 @@ import (
 const subjectToken = "X-Subject-Token"
 
 func (s *Server) authRoutes(r routes) {
-	r.on("POST", "/v3/auth/tokens", issueToken)
+	r.on("POST", "/v3/auth/tokens", login(issueToken))
 	// Nobody guesses a token, so nothing is given away by saying that one is not valid to who may not act on it.
 	can := func(action string) guard {
 		return guard{action: "identity:" + action, objects: subject, missingFirst: true}
@@ -36,6 +37,25 @@ func (s *Server) authRoutes(r routes) {
 	r.on("GET HEAD", "/v3/auth/catalog", protect("identity:get_auth_catalog", nil, ownCatalog))
 }
 
+// login counts how a login ends.
+func login(h handler) handler {
+	return func(c *call) error {
+		err := h(c)
+		c.s.metrics.logins.WithLabelValues(loginOutcome(err)).Inc()
+		return err
+	}
+}
+
+// issue issues a token, and notes for the audit event whose it is, or was to be.
+func (c *call) issue(request tokens.Request) (tokens.Issued, error) {
+	issued, err := c.s.Tokens.Issue(c.ctx(), request)
+	c.loginUser = issued.Record.UserID
+	if e, ok := errors.AsType[fault.Unauthorized](err); ok {
+		c.loginUser = e.UserID
+	}
+	return issued, err
+}
+
 func issueToken(c *call) error {
 	o, err := c.body()
 	if err != nil {
@@ -53,8 +73,9 @@ func issueToken(c *call) error {
 			return err
 		}
 	}
+	request.Peer, request.Address = c.peer(), c.address()
 	request.NoCatalog = flag(c.r.URL.Query(), "nocatalog")
-	issued, err := c.s.Tokens.Issue(c.ctx(), request)
+	issued, err := c.issue(request)
 	if err != nil {
 		return err
 	}

@@ -36,6 +36,10 @@ func authRequest(o object, offered []string) (tokens.Request, error) {
 		}
 		r.Token = *id
 	}
+	r.Sections = map[string]map[string]any{}
+	for _, name := range methods {
+		r.Sections[name], _ = identity.member(name)
+	}
 	r.Scope, err = scopeSection(auth)
 	return r, err
 }

@@ -47,6 +47,12 @@ func (c *call) fail(err error) {
 	case fault.Unauthorized:
 		status, message, level = http.StatusUnauthorized, "The request you have made requires authentication.", slog.LevelInfo
 		c.w.Header().Set("WWW-Authenticate", fmt.Sprintf("Keystone uri=%q", c.publicURI()))
+		if e.Negotiate && c.s.Negotiate {
+			c.w.Header().Add("WWW-Authenticate", "Negotiate")
+		}
+	case fault.Challenge:
+		status, message = http.StatusUnauthorized, e.Error()
+		extra["identity"] = map[string]any{"methods": []string{e.Method}, e.Method: e.Values}
 	case fault.UnsupportedMethod:
 		status, message = http.StatusUnauthorized, e.Error()
 		extra["identity"] = map[string]any{"methods": e.Offered}
@@ -88,7 +94,7 @@ func (c *call) fail(err error) {
 func cause(err error) error {
 	for _, find := range []func(error) (error, bool){
 		as[fault.NotFound], as[fault.Conflict], as[fault.Forbidden], as[fault.Invalid], as[fault.NotImplemented],
-		as[fault.Gone], as[fault.Unauthorized], as[fault.UnsupportedMethod],
+		as[fault.Gone], as[fault.Unauthorized], as[fault.UnsupportedMethod], as[fault.Challenge],
 	} {
 		if e, ok := find(err); ok {
 			return e

@@ -117,14 +117,21 @@ func newCloud(t *testing.T, provider string, lines ...string) *cloud {
 	if err := c.parts.Policy.Load(); err != nil {
 		t.Fatal(err)
 	}
+	options := bootstrap.Options{Password: adminPassword, ServiceUsername: "authproxy", ServicePassword: servicePassword}
+	if c.parts.Catalog != nil {
+		options.FixedCatalog = true
+		if err := c.parts.Catalog.Load(); err != nil {
+			t.Fatal(err)
+		}
+	}
 	c.public = httptest.NewServer(c.parts.Server.Handler(server.Listener{}))
 	t.Cleanup(c.public.Close)
 	c.admin = httptest.NewServer(c.parts.Server.Handler(server.Listener{Admin: true, PublicEndpoint: c.public.URL + "/"}))
 	t.Cleanup(c.admin.Close)
-	if err := bootstrap.Run(context.Background(), c.parts.Server, bootstrap.Options{
-		Password: adminPassword, RegionID: "RegionOne", PublicURL: c.public.URL + "/v3", AdminURL: c.admin.URL + "/v3",
-		InternalURL: c.public.URL + "/v3", ServiceUsername: "authproxy", ServicePassword: servicePassword,
-	}); err != nil {
+	if !options.FixedCatalog {
+		options.RegionID, options.PublicURL, options.AdminURL, options.InternalURL = "RegionOne", c.public.URL+"/v3", c.admin.URL+"/v3", c.public.URL+"/v3"
+	}
+	if err := bootstrap.Run(context.Background(), c.parts.Server, options); err != nil {
 		t.Fatal(err)
 	}
 	return c

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"net/http/httptest"
+	"path/filepath"
 	"strings"
 	"testing"
 
@@ -117,9 +118,9 @@ func TestLaterAttributes(t *testing.T) {
 			kind, name string
 			value      any
 		}{
-			{"domain", "description", ""}, {"role", "domain_id", nil}, {"user", "password_expires_at", nil}, {"project", "is_domain", false},
+			{"domain", "description", ""}, {"role", "domain_id", nil}, {"role", "description", nil}, {"user", "password_expires_at", nil}, {"project", "is_domain", false},
 		} {
-			made := c.do("POST", "/v3/"+test.kind+"s", admin, obj{test.kind: obj{"name": "x"}}).want(201)
+			made := c.do("POST", "/v3/"+test.kind+"s", admin, obj{test.kind: obj{"name": "x-" + test.name}}).want(201)
 			id := made.str(test.kind, "id")
 			for _, a := range []*answer{made, c.do("GET", "/v3/"+test.kind+"s/"+id, admin, nil).want(200), c.do("PATCH", "/v3/"+test.kind+"s/"+id, admin, obj{test.kind: obj{}}).want(200)} {
 				if v, there := a.at(test.kind).(obj)[test.name]; there != later || later && v != test.value {
@@ -135,6 +136,45 @@ func TestLaterAttributes(t *testing.T) {
 			status = 400 // who knows the attribute must not believe to have got such a project
 		}
 		c.do("POST", "/v3/projects", admin, obj{"project": obj{"name": "y", "is_domain": true}}).want(status)
+	}
+}
+
+// TestLaterRules: with api_compat = later users may read themselves, unless the operator's file says otherwise.
+func TestLaterRules(t *testing.T) {
+	for name, test := range map[string]struct {
+		lines []string
+		own   int
+	}{
+		"kilo":        {nil, 403},
+		"later":       {[]string{"[DEFAULT]", "api_compat = later"}, 200},
+		"file, later": {[]string{"[DEFAULT]", "api_compat = later", "policy_file = policy/policy.json"}, 403},
+		"dir, later":  {[]string{"[DEFAULT]", "api_compat = later", "policy_dirs = " + t.TempDir()}, 200},
+	} {
+		for i, line := range test.lines {
+			if file, ok := strings.CutPrefix(line, "policy_file = "); ok {
+				path, err := filepath.Abs(file)
+				if err != nil {
+					t.Fatal(err)
+				}
+				test.lines[i] = "policy_file = " + path
+			}
+		}
+		c := newCloud(t, "uuid", test.lines...)
+		userID, _, _ := c.newUser("alice", "pw")
+		otherID, _, _ := c.newUser("bob", "pw")
+		domainID := c.post(c.adminToken(), "domain", obj{"name": "d"})
+		alice := c.login("alice", "pw", onProject("alice-project")).token()
+		for _, path := range []string{"/v3/users/" + userID, "/v3/domains/default", "/v3/auth/tokens"} {
+			for _, method := range []string{"GET", "HEAD"} {
+				if a := c.do(method, path, alice, nil, "X-Subject-Token", alice); a.status != test.own {
+					t.Errorf("%s: %s: %d, want %d", name, a.what, a.status, test.own)
+				}
+			}
+		}
+		for _, path := range []string{"/v3/users/" + otherID, "/v3/domains/" + domainID, "/v3/users", "/v3/domains"} {
+			c.do("GET", path, alice, nil).want(403)
+		}
+		c.do("GET", "/v3/auth/tokens", alice, nil, "X-Subject-Token", c.adminToken()).want(403)
 	}
 }
 

@@ -57,6 +57,7 @@ func (s *Server) serve(l Listener, route string, h handler) http.Handler {
 			}
 			took := time.Since(start) - c.waited
 			s.metrics.observe(r.Method, route, rec.status, took)
+			c.audit(rec.status)
 			s.log().Info("request", slog.String("request_id", c.id), slog.String("method", r.Method), slog.String("route", route),
 				slog.Int("status", rec.status), slog.String("remote", r.RemoteAddr), slog.Duration("took", took))
 		}()

@@ -66,6 +66,7 @@ func (res *resource[T]) handleCreate(c *call) error {
 	if err != nil {
 		return err
 	}
+	c.object, _, _ = res.render(v)
 	res.reply(c, http.StatusCreated, v)
 	return nil
 }

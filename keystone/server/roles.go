@@ -18,7 +18,11 @@ func (s *Server) roles() resource[assignment.Role] {
 		update:  updateRole,
 		remove:  s.Assignment.DeleteRole,
 		render: func(r assignment.Role) (string, map[string]any, map[string]any) {
-			return r.ID, s.later(map[string]any{"name": r.Name}, map[string]any{"domain_id": nil}), r.Extra
+			attributes := s.later(map[string]any{"name": r.Name}, map[string]any{"domain_id": nil})
+			if _, there := r.Extra["description"]; !there {
+				s.later(attributes, map[string]any{"description": nil})
+			}
+			return r.ID, attributes, r.Extra
 		},
 	}
 }

@@ -8,9 +8,11 @@ import (
 	"context"
 	"crypto/sha256"
 	"crypto/subtle"
+	"errors"
 	"log/slog"
 	"maps"
 	"net/http"
+	"net/netip"
 	"strings"
 	"time"
 
@@ -28,6 +30,8 @@ import (
 	"authproxy/keystone/server/policy"
 	"authproxy/keystone/server/tokens"
 	"authproxy/keystone/server/trust"
+	"authproxy/peer"
+	"authproxy/validate/bind"
 )
 
 // DefaultMaxBody is the largest request body in bytes (max_request_body_size).
@@ -55,6 +59,17 @@ type Server struct {
 	// Trusts is nil where there are none ([trust] enabled).
 	Trusts *trust.Manager
 
+	// Peers says who sends a request; nil where nothing does.
+	Peers Peers
+	// Negotiate says that Peers accepts Kerberos tickets, which clients are then asked for.
+	Negotiate bool
+
+	// Fronts are reverse proxies that say in X-Forwarded-For where requests come from.
+	Fronts peer.Fronts
+
+	// Audit logs an event for each login and change.
+	Audit bool
+
 	// AdminToken, if set, is a token that may do everything.
 	AdminToken string
 	// RevokeByID is false where the revocation list is switched off ([token] revoke_by_id).
@@ -74,6 +89,12 @@ type Server struct {
 	Metrics prometheus.Registerer
 
 	metrics *metrics
+}
+
+// Peers finds out who sends a request, beside its tokens. *peer.Identifier does. A ticket counts once: it is asked once for each
+// request.
+type Peers interface {
+	Identify(r *http.Request) (who bind.Peer, answer string, err error)
 }
 
 // Listener is what differs between the public and the admin port.
@@ -106,6 +127,10 @@ type call struct {
 	read   *readBody
 	// waited is how long the call waited for something to happen because its client asked for that.
 	waited time.Duration
+	// object is the id of what the call made, loginUser that of whom it logs in; for the audit event.
+	object, loginUser string
+	// sender is who sends the request, once that was asked.
+	sender *bind.Peer
 }
 
 // handler answers a call; an error that it returns is answered by (*call).fail.
@@ -125,6 +150,28 @@ func (c *call) base() string {
 	return scheme + "://" + c.r.Host
 }
 
+// address is where the request comes from: of what X-Forwarded-For says, that which was written by a front that is trusted to. It is
+// "" for a client on a unix socket.
+func (c *call) address() string {
+	remote, err := netip.ParseAddrPort(c.r.RemoteAddr)
+	if err != nil {
+		return ""
+	}
+	address := remote.Addr()
+	var said []string
+	for _, line := range c.r.Header.Values("X-Forwarded-For") {
+		said = append(said, strings.Split(line, ",")...)
+	}
+	for i := len(said) - 1; i >= 0 && c.s.Fronts.Contains(address); i-- {
+		next, err := netip.ParseAddr(strings.TrimSpace(said[i]))
+		if err != nil {
+			break
+		}
+		address = next
+	}
+	return address.String()
+}
+
 // authenticate finds out who the caller is by X-Auth-Token.
 func (c *call) authenticate() error {
 	text := c.r.Header.Get("X-Auth-Token")
@@ -142,8 +189,42 @@ func (c *call) authenticate() error {
 	if err != nil {
 		return err
 	}
-	c.caller.Token, err = record.Decode()
-	return err
+	if c.caller.Token, err = record.Decode(); err != nil {
+		return err
+	}
+	return c.checkBind(c.caller.Token.Bind)
+}
+
+// checkBind says whether a token with this bind may be used by who sends the request.
+func (c *call) checkBind(bound map[string]string) error {
+	var who bind.Peer
+	if len(bound) > 0 && c.s.Tokens.BindMode != bind.Disabled {
+		who = c.peer()
+	}
+	err := c.s.Tokens.BindMode.Check(bound, who)
+	if err != nil {
+		return fault.Unauthorized{Why: err.Error(), Negotiate: errors.Is(err, bind.ErrKerberos)}
+	}
+	return nil
+}
+
+// peer is who sends the request. The answer to a ticket is put on the answer to the request.
+func (c *call) peer() bind.Peer {
+	if c.sender == nil {
+		var who bind.Peer
+		if c.s.Peers != nil {
+			var answer string
+			var err error
+			if who, answer, err = c.s.Peers.Identify(c.r); err != nil {
+				c.s.log().Info("what says who sends the request does not hold", slog.String("request_id", c.id), slog.Any("cause", err))
+			}
+			if answer != "" {
+				c.w.Header().Add("WWW-Authenticate", answer)
+			}
+		}
+		c.sender = &who
+	}
+	return *c.sender
 }
 
 // isAdminToken compares in a time that does not depend on either text.
@@ -166,7 +247,7 @@ func (r routes) on(methods, path string, h handler) {
 // Handler answers the requests that come to one listener. Handlers of one Server may be made in turn, not at the same time.
 func (s *Server) Handler(l Listener) http.Handler {
 	if s.metrics == nil {
-		s.metrics = newMetrics(s.Metrics, s.Tokens.Watch)
+		s.metrics = newMetrics(s.Metrics, s.Tokens.Watch, s.Identity.Hasher)
 	}
 	r := routes{mux.NewRouter().UseEncodedPath().SkipClean(true), s, l}
 	s.versionRoutes(r)

@@ -103,7 +103,7 @@ func changePassword(c *call) error {
 	if err != nil {
 		return err
 	}
-	if err := c.s.Identity.ChangePassword(c.ctx(), c.param("id"), original, password); err != nil {
+	if err := c.s.Identity.ChangePassword(c.ctx(), identity.Login{User: identity.Ref{ID: c.param("id")}, Password: original, Address: c.address()}, password); err != nil {
 		return err
 	}
 	return c.done()

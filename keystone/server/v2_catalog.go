@@ -81,6 +81,7 @@ func createServiceV2(c *call) error {
 	if err != nil {
 		return err
 	}
+	c.object = v.ID
 	c.reply(http.StatusOK, map[string]any{wrapperV2: serviceBodyV2(v)})
 	return nil
 }
@@ -114,6 +115,7 @@ func createEndpointV2(c *call) error {
 	if e, err = c.s.Catalog.CreateLegacyEndpoint(c.ctx(), e); err != nil {
 		return err
 	}
+	c.object = e.ID
 	c.reply(http.StatusOK, map[string]any{"endpoint": endpointBodyV2(e)})
 	return nil
 }

@@ -99,6 +99,7 @@ func createRoleV2(c *call) error {
 	if err != nil {
 		return err
 	}
+	c.object = v.ID
 	c.replyRoleV2(v)
 	return nil
 }

@@ -73,6 +73,7 @@ func createTenant(c *call) error {
 	if err != nil {
 		return err
 	}
+	c.object = p.ID
 	c.reply(http.StatusOK, map[string]any{"tenant": tenantBody(p)})
 	return nil
 }

@@ -12,7 +12,7 @@ import (
 
 // tokenRoutesV2 are those on both ports. What a rule looks at of a token is the same as in v3, where it comes in X-Subject-Token.
 func (s *Server) tokenRoutesV2(r routes) {
-	r.on("POST", "/v2.0/tokens", issueTokenV2)
+	r.on("POST", "/v2.0/tokens", login(issueTokenV2))
 	r.on("GET HEAD", "/v2.0/tokens/revoked", protect("identity:revocation_list", nil, revocationList))
 	can := func(action string) guard {
 		return guard{action: "identity:" + action, objects: tokenInPath, missingFirst: true}
@@ -41,7 +41,7 @@ func issueTokenV2(c *call) error {
 	if err != nil {
 		return err
 	}
-	request, err := authRequestV2(body, c.s.maxParam())
+	request, err := authRequestV2(body, c.s.maxParam(), c.s.Peers != nil && c.offers("external"))
 	if err != nil {
 		return err
 	}
@@ -50,13 +50,13 @@ func issueTokenV2(c *call) error {
 
 // issueV2 answers with a new token.
 func (c *call) issueV2(request tokens.Request) error {
-	request.V2 = true
+	request.V2, request.Peer, request.Address = true, c.peer(), c.address()
 	for _, name := range request.Methods {
 		if !c.offers(name) {
 			return fault.Unauthorized{Why: "method " + name + " is not on offer"}
 		}
 	}
-	issued, err := c.s.Tokens.Issue(c.ctx(), request)
+	issued, err := c.issue(request)
 	if fault.IsNotFound(err) { // of the token that the login was by; v3 says that
 		err = fault.Unauthorized{Why: "the token is not valid"}
 	}
@@ -75,8 +75,8 @@ func (c *call) replyAccess(r *tokens.Record, id string) error {
 	return nil
 }
 
-// authRequestV2 reads the body of POST /v2.0/tokens.
-func authRequestV2(body object, most int) (tokens.Request, error) {
+// authRequestV2 reads the body of POST /v2.0/tokens; external says that it may name nobody.
+func authRequestV2(body object, most int, external bool) (tokens.Request, error) {
 	auth, ok := body.member("auth")
 	if !ok {
 		return tokens.Request{}, fault.Missing("auth", "request body")
@@ -103,6 +103,10 @@ func authRequestV2(body object, most int) (tokens.Request, error) {
 		return request, nil
 	}
 	credentials, ok := auth.member("passwordCredentials")
+	if _, there := auth["passwordCredentials"]; !there && external {
+		request.Methods = []string{"external"}
+		return request, nil
+	}
 	if !ok {
 		return request, fault.Missing("passwordCredentials", "auth")
 	}
@@ -200,7 +204,7 @@ func changeOwnPasswordV2(c *call) error {
 	if t == nil || c.delegated() || t.User.ID != id || t.User.Domain.ID != assignment.DefaultDomainID {
 		return fault.Forbidden{Message: "The token belongs to another user."}
 	}
-	if err := c.s.Identity.ChangePassword(c.ctx(), id, original, password); err != nil {
+	if err := c.s.Identity.ChangePassword(c.ctx(), identity.Login{User: identity.Ref{ID: id}, Password: original, Address: c.address()}, password); err != nil {
 		return err
 	}
 	request := tokens.Request{

@@ -121,6 +121,7 @@ func createUserV2(c *call) error {
 			return err
 		}
 	}
+	c.object = u.ID
 	c.reply(http.StatusOK, map[string]any{"user": userBodyV2(u)})
 	return nil
 }

@@ -13,7 +13,7 @@ import (
 // user id. Members that a verifier has no use for are checked as JSON and passed over. Errors wrap ErrMalformed, or
 // ErrNotAToken where the JSON is sound but is no token.
 func DecodePayload(payload []byte) (*keystone.Token, error) {
-	d := decoder{jsonReader: jsonReader{s: string(payload)}}
+	d := decoder{jsonReader: newJSONReader(string(payload))}
 	bodies := 0
 	if d.peek() != '{' {
 		if d.skip(); d.err == nil {

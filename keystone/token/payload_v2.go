@@ -104,12 +104,12 @@ func (d *decoder) raw() string {
 		return ""
 	}
 	d.peek()
-	start := d.i
+	start := d.r.Offset()
 	d.skip()
 	if d.err != nil {
 		return ""
 	}
-	return d.s[start:d.i]
+	return d.r.Since(start)
 }
 
 func (d *decoder) trustV2() {

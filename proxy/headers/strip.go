@@ -34,16 +34,28 @@ var tokens = []struct{ canonical, folded string }{
 // neither a letter nor a digit read as "-" (most fold "_", some fold all of them).
 func Strip(h http.Header, also ...string) {
 	for name := range h {
-		if reserved(name) {
+		if Reserved(name, also...) {
 			delete(h, name)
-			continue
-		}
-		for _, a := range also {
-			if len(a) == len(name) && hasFoldedPrefix(name, a) {
-				delete(h, name)
-			}
 		}
 	}
+}
+
+// Reserved says whether Strip removes a header.
+func Reserved(name string, also ...string) bool {
+	if reserved(name) {
+		return true
+	}
+	for _, a := range also {
+		if len(a) == len(name) && hasFoldedPrefix(name, a) {
+			return true
+		}
+	}
+	return false
+}
+
+// IsToken says whether a header is one that carries a token, in its one spelling.
+func IsToken(name string) bool {
+	return name == AuthToken || name == ServiceToken || name == StorageToken
 }
 
 func reserved(name string) bool {

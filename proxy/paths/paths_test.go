@@ -135,3 +135,48 @@ func FuzzPlain(f *testing.F) {
 		}
 	})
 }
+
+// FuzzSettled: where a path is called settled, every combination of habits of reading paths puts it on the same side of a prefix.
+func FuzzSettled(f *testing.F) {
+	for _, s := range []string{"/a/b/c", "/a/bc", "/a/../b", "/a/b%2f..", "/a;x/b", "/x//a/b", "/a/b/%2e%2e", "/a%2fb", `/a\b`, "/a/b;/../c", "/a/b/..%3fx", "/%61/b/%25", "/a/b%00"} {
+		f.Add(s)
+	}
+	cutAt := func(text, marks string) string {
+		segments := strings.Split(text, "/")
+		for i, segment := range segments {
+			if at := strings.IndexAny(segment, marks); at >= 0 {
+				segments[i] = segment[:at]
+			}
+		}
+		return strings.Join(segments, "/")
+	}
+	habits := []func(string) string{
+		unescape,
+		unescape,
+		func(s string) string { return strings.ReplaceAll(s, `\`, "/") },
+		func(s string) string { return cutAt(s, ";") },
+		func(s string) string { s, _, _ = strings.Cut(s, "?"); return s },
+		func(s string) string { s, _, _ = strings.Cut(s, "#"); return s },
+		func(s string) string { s, _, _ = strings.Cut(s, "\x00"); return s },
+		func(s string) string { return pathpkg.Clean("/" + s) },
+	}
+	f.Fuzz(func(t *testing.T, text string) {
+		const prefix = "/a/b"
+		u, err := url.ParseRequestURI(text)
+		if err != nil || !Settled(u, prefix) {
+			return
+		}
+		want := Under(u.Path, prefix)
+		for combination := range 1 << len(habits) {
+			path := u.Path
+			for i, habit := range habits {
+				if combination>>i&1 == 1 {
+					path = habit(path)
+				}
+			}
+			if Under(path, prefix) != want {
+				t.Fatalf("%q is beneath %s: %v; read as %q: %v", text, prefix, want, path, !want)
+			}
+		}
+	})
+}

@@ -6,7 +6,7 @@ import (
 	"io/fs"
 	"time"
 
-	"authproxy/internal/privatedir"
+	"authproxy/certs/privatedir"
 )
 
 // keptFile is where Poller.Dir has the events: in the words of the API, and with the time when the fetch that led to them began.

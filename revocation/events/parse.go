@@ -6,7 +6,7 @@ import (
 	"strings"
 	"time"
 
-	"authproxy/internal/strictjson"
+	"authproxy/keystone/strictjson"
 )
 
 // ErrMalformed says that a document is not a list of events in a form that can be trusted to be read in one way only.
@@ -66,7 +66,7 @@ const (
 // there is none in this API. An attribute that is not known here is left out, so that the event ends more tokens rather than
 // fewer; where no other is left, nobody can say what the event is about, and that is an error. Errors are ErrMalformed.
 func Parse(content []byte) ([]Event, error) {
-	p := parser{r: strictjson.New(string(content))}
+	p := parser{r: strictjson.New(string(content), strictjson.Limits{Members: 64})}
 	if err := p.document(); err != nil {
 		return nil, fmt.Errorf("%w: byte %d: %w", ErrMalformed, p.r.Offset(), err)
 	}

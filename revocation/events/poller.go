@@ -10,7 +10,7 @@ import (
 	"sync/atomic"
 	"time"
 
-	"authproxy/internal/pace"
+	"authproxy/revocation/pace"
 )
 
 // ErrNotOffered says that this Identity service has no revocation events.

@@ -7,18 +7,21 @@ import (
 	"log/slog"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
 
-	"authproxy/internal/pace"
 	"authproxy/keystone"
 	"authproxy/revocation/events"
+	"authproxy/revocation/pace"
 )
 
 // source is an Identity service as far as events go.
 type source struct {
+	mu       sync.Mutex
 	happened []event
 	lost     bool // it has forgotten all of them
 	answer   string
@@ -33,9 +36,13 @@ type event struct {
 }
 
 func (s *source) FetchRevocationEvents(ctx context.Context, since time.Time) ([]byte, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
 	s.asked = append(s.asked, since)
 	if s.hang {
+		s.mu.Unlock()
 		<-ctx.Done()
+		s.mu.Lock()
 		return nil, ctx.Err()
 	}
 	if s.err != nil || s.answer != "" {
@@ -50,7 +57,40 @@ func (s *source) FetchRevocationEvents(ctx context.Context, since time.Time) ([]
 	return []byte(`{"events":[` + strings.Join(list, ",") + `],"links":{"next":null}}`), nil
 }
 
-func (s *source) disable(user string) { s.happened = append(s.happened, event{user, time.Now()}) }
+func (s *source) disable(user string) {
+	s.set(func() { s.happened = append(s.happened, event{user, time.Now()}) })
+}
+
+func (s *source) set(change func()) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	change()
+}
+
+// questions are the times that were asked since.
+func (s *source) questions() []time.Time {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return slices.Clone(s.asked)
+}
+
+// book is a log.
+type book struct {
+	mu   sync.Mutex
+	text strings.Builder
+}
+
+func (b *book) Write(p []byte) (int, error) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.text.Write(p)
+}
+
+func (b *book) String() string {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.text.String()
+}
 
 // user is a token that was issued long ago.
 func user(id string) *keystone.Token {
@@ -97,23 +137,24 @@ func TestPoller(t *testing.T) {
 		}
 		pass(events.DefaultInterval)
 		// Two minutes back from the latest one known, for servers whose clocks and transactions lag behind.
-		if first, last := s.asked[0], s.asked[len(s.asked)-1]; !first.IsZero() || !last.Equal(s.happened[1].at.Truncate(time.Microsecond).Add(-2*time.Minute)) {
+		asked := s.questions()
+		if first, last := asked[0], asked[len(asked)-1]; !first.IsZero() || !last.Equal(s.happened[1].at.Truncate(time.Microsecond).Add(-2*time.Minute)) {
 			t.Errorf("asked since %s, and then since %s", first, last)
 		}
 		held := p.Current()
-		for _, bad := range []source{{answer: "<html>"}, {answer: `{"events":[{"user_id":"x"}]}`}, {answer: `{"events":[]`}, {err: errors.New("down")},
+		for _, bad := range []*source{{answer: "<html>"}, {answer: `{"events":[{"user_id":"x"}]}`}, {answer: `{"events":[]`}, {err: errors.New("down")},
 			{err: fmt.Errorf("410: %w", events.ErrNotOffered)}, {hang: true}} {
-			s.answer, s.err, s.hang = bad.answer, bad.err, bad.hang
+			s.set(func() { s.answer, s.err, s.hang = bad.answer, bad.err, bad.hang })
 			pass(30 * time.Second)
 			if p.Current() != held || !p.Offered() || p.Status().Failures == 0 || p.Status().LastError == "" {
-				t.Errorf("%+v: %+v", bad, p.Status())
+				t.Errorf("%q %v %t: %+v", bad.answer, bad.err, bad.hang, p.Status())
 			}
 		}
 		pass(events.DefaultMaxStale)
 		if p.Fresh(time.Now()) || p.Status().Fresh || !p.Current().Revoked(user("a")) {
 			t.Errorf("%+v", p.Status())
 		}
-		s.answer, s.err, s.hang = "", nil, false
+		s.set(func() { s.answer, s.err, s.hang = "", nil, false })
 		s.disable("c")
 		pass(2 * events.DefaultInterval)
 		if !p.Fresh(time.Now()) || !p.Current().Revoked(user("c")) || p.Status().Failures != 0 {
@@ -135,19 +176,19 @@ func TestForgotten(t *testing.T) {
 		s.disable("a")
 		p := &events.Poller{Source: s}
 		defer start(t, p)()
-		s.lost = true
+		s.set(func() { s.lost = true })
 		pass(35 * time.Minute)
 		if !p.Current().Revoked(user("a")) {
 			t.Error("an event that the service lost is lost here")
 		}
 		whole := 0
-		for _, since := range s.asked {
+		for _, since := range s.questions() {
 			if since.IsZero() {
 				whole++
 			}
 		}
 		if whole != 4 {
-			t.Errorf("asked for all %d times of %d", whole, len(s.asked))
+			t.Errorf("asked for all %d times of %d", whole, len(s.questions()))
 		}
 		pass(40 * time.Minute)
 		if p.Current().Revoked(user("a")) || p.Current().Len() != 0 {
@@ -159,12 +200,12 @@ func TestForgotten(t *testing.T) {
 // TestNotOffered: a Keystone without events is asked seldom, and said once.
 func TestNotOffered(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		var log strings.Builder
+		var log book
 		s := &source{err: fmt.Errorf("404: %w", events.ErrNotOffered)}
 		p := &events.Poller{Source: s, Log: slog.New(slog.NewTextHandler(&log, nil))}
 		defer start(t, p)()
 		pass(time.Hour)
-		if n := len(s.asked); n < 10 || n > 20 {
+		if n := len(s.questions()); n < 10 || n > 20 {
 			t.Errorf("asked %d times", n)
 		}
 		if p.Offered() || !p.Asked() || p.Status().LastResult != events.ResultNotOffered {
@@ -173,7 +214,7 @@ func TestNotOffered(t *testing.T) {
 		if n := strings.Count(log.String(), "\n"); n != 1 || !strings.Contains(log.String(), "offers no revocation events") {
 			t.Errorf("%s", log.String())
 		}
-		s.err = nil
+		s.set(func() { s.err = nil })
 		s.disable("a")
 		pass(events.DefaultNotOfferedInterval)
 		if !p.Current().Revoked(user("a")) {
@@ -195,7 +236,7 @@ func TestKept(t *testing.T) {
 		stop()
 
 		pass(2 * time.Minute)
-		s.err = errors.New("down")
+		s.set(func() { s.err = errors.New("down") })
 		p := &events.Poller{Source: s, Dir: dir}
 		stop = start(t, p)
 		if !p.Current().Revoked(user("a")) || !p.Current().Revoked(user("b")) || !p.Offered() || !p.Fresh(time.Now()) {
@@ -208,7 +249,7 @@ func TestKept(t *testing.T) {
 		if p.Fresh(time.Now()) || !p.Current().Revoked(user("a")) {
 			t.Errorf("%+v", p.Status())
 		}
-		s.err = nil
+		s.set(func() { s.err = nil })
 		pass(20 * time.Second)
 		if !p.Fresh(time.Now()) {
 			t.Errorf("%+v", p.Status())

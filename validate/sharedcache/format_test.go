@@ -242,6 +242,25 @@ func TestBodiesOfOneMember(t *testing.T) {
 	}
 }
 
+// TestNoTokenIsStored: W-26. Neither names nor values hold the token that they are about.
+func TestNoTokenIsStored(t *testing.T) {
+	for name, s := range strategies {
+		e := entryOf(t, s, secret, uuid)
+		value := sealOf(t, e, body)
+		forms := [][]byte{[]byte(uuid), []byte(base64.StdEncoding.EncodeToString([]byte(uuid))[:40]), []byte(hex.EncodeToString([]byte(uuid)))}
+		if i := bytes.IndexByte(value, '='); i > 0 { // in base64, behind a MAC
+			if inner, err := base64.StdEncoding.DecodeString(string(value[64:])); err == nil {
+				value = append(value, inner...)
+			}
+		}
+		for _, form := range forms {
+			if bytes.Contains(value, form) || strings.Contains(e.key(), string(form)) {
+				t.Errorf("%s: the token is kept, as %s", name, form)
+			}
+		}
+	}
+}
+
 func TestSealedKeysDiffer(t *testing.T) {
 	one, two := entryOf(t, Sealed, "one", uuid), entryOf(t, Sealed, "two", uuid)
 	if one.key() == two.key() {

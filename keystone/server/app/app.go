@@ -3,14 +3,13 @@ package app
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"log/slog"
 	"os"
 	"path/filepath"
-	"slices"
 	"strconv"
-	"strings"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -19,6 +18,7 @@ import (
 	"authproxy/keystone/server"
 	"authproxy/keystone/server/assignment"
 	"authproxy/keystone/server/catalog"
+	"authproxy/keystone/server/catalog/templated"
 	"authproxy/keystone/server/credential"
 	"authproxy/keystone/server/endpointfilter"
 	"authproxy/keystone/server/identity"
@@ -30,6 +30,8 @@ import (
 	"authproxy/keystone/server/tokens"
 	"authproxy/keystone/server/trust"
 	"authproxy/keystone/token"
+	"authproxy/peer"
+	"authproxy/validate/bind"
 )
 
 // Settings are the configuration and where it leaves what it makes.
@@ -79,21 +81,24 @@ func Load(files []string, flags map[string]string, getenv func(string) string) (
 	return s, nil
 }
 
-// refuseWhatIsNotThere names options of Keystone whose effect an operator would miss: a cloud that counts on bound tokens is
-// not to be started without.
+// refuseWhatIsNotThere names options of Keystone whose effect an operator would miss.
 func (s *Settings) refuseWhatIsNotThere() error {
 	switch {
-	case len(s.Bind) > 0:
-		return fmt.Errorf("[token] bind = %s: tokens cannot be bound yet; take the line out", strings.Join(s.Bind, ","))
-	case !slices.Contains([]string{"disabled", "permissive", "strict"}, s.EnforceTokenBind):
-		return fmt.Errorf("[token] enforce_token_bind = %s: tokens cannot be bound yet, so every one would be refused; write permissive", s.EnforceTokenBind)
+	case s.checkProxies() != nil:
+		return s.checkProxies()
 	case s.DefaultDomainID != assignment.DefaultDomainID:
 		return fmt.Errorf("[identity] default_domain_id = %s: the default domain's id is always %s; take the line out", s.DefaultDomainID, assignment.DefaultDomainID)
 	}
-	for _, name := range s.AuthMethods {
-		if !slices.Contains(tokens.AllMethods, name) {
-			s.Notes = append(s.Notes, fmt.Sprintf("[auth] methods: %s is not on offer yet", name))
-		}
+	return nil
+}
+
+func (s *Settings) checkProxies() error {
+	proxies, err := peer.ParseFronts(s.TrustedProxies, nil)
+	if err == nil && proxies.UnixSocket {
+		err = errors.New("unix has no effect: the listeners are no unix sockets")
+	}
+	if err != nil {
+		return fmt.Errorf("[DEFAULT] trusted_proxies: %w", err)
 	}
 	return nil
 }
@@ -147,6 +152,8 @@ type Parts struct {
 	Keys   *tokens.KeyPair
 	// Policy is the Server's; where files are configured, it denies everything until they are loaded.
 	Policy *policy.Files
+	// Catalog is the Server's where it comes from a file; it is empty until that is loaded. Else it is nil.
+	Catalog *templated.Store
 }
 
 // Options are what Build needs beside the configuration.
@@ -165,13 +172,26 @@ func (s *Settings) Build(db store.Store, o Options) *Parts {
 	}
 	watch := &tokens.Watch{Store: db}
 	revoker := &tokens.Revoker{Store: db, Now: o.Now, Window: tokens.DefaultWindow, Watch: watch}
-	users := &identity.Manager{Store: db, Hasher: identity.NewHasher(o.Hashing), Tokens: revoker}
+	users := &identity.Manager{Store: db, Hasher: identity.NewHasher(o.Hashing), Tokens: revoker, Failures: db, Throttle: identity.Throttle{
+		MaxDelay: s.Guessing.MaxDelay, LockAfter: s.Guessing.LockAfter, LockFor: s.Guessing.LockFor, AnyAddress: s.Guessing.AnyAddress,
+		AddressLockAfter: s.Guessing.AddressLockAfter, Now: o.Now,
+	}}
+	proxies, err := peer.ParseFronts(s.TrustedProxies, nil)
+	if err != nil {
+		panic(err) // the configuration has been checked
+	}
 	assignments := &assignment.Manager{Store: db, Users: users, Tokens: revoker, MaxDepth: s.MaxProjectTreeDepth, Inherit: s.Inherit}
 	services := &catalog.Manager{Store: db, Log: o.Log, Variables: map[string]string{
 		"public_port": strconv.Itoa(s.PublicPort), "admin_port": strconv.Itoa(s.AdminPort),
 		"public_bind_host": s.PublicBindHost, "admin_bind_host": s.AdminBindHost,
+		"compute_port":    strconv.Itoa(s.ComputePort),
 		"public_endpoint": s.PublicEndpoint, "admin_endpoint": s.AdminEndpoint,
 	}}
+	var file *templated.Store
+	if s.CatalogDriver == "templated" {
+		file = &templated.Store{File: s.templateFile()}
+		services.Store, services.WithoutIDs = file, true
+	}
 	endpointFilter := &endpointfilter.Manager{Store: db, Endpoints: services, Projects: assignments}
 	var catalogs tokens.Catalog = services
 	if s.CatalogDriver == "endpoint_filter.sql" {
@@ -188,7 +208,11 @@ func (s *Settings) Build(db store.Store, o Options) *Parts {
 	}
 	keys := &tokens.KeyPair{CertFile: s.Signing.CertFile, KeyFile: s.Signing.KeyFile, CAFile: s.Signing.CACerts, Now: o.Now, Log: o.Log}
 	rules := s.policy(o.Log)
-	return &Parts{Keys: keys, Policy: rules, Server: &server.Server{
+	mode, err := bind.ParseMode(s.EnforceTokenBind)
+	if err != nil {
+		panic(err) // the configuration has been checked
+	}
+	return &Parts{Keys: keys, Policy: rules, Catalog: file, Server: &server.Server{
 		Identity:   users,
 		Assignment: assignments,
 		Catalog:    services,
@@ -201,12 +225,15 @@ func (s *Settings) Build(db store.Store, o Options) *Parts {
 		Tokens: &tokens.Manager{
 			Store: db, Revoker: revoker, Identity: users, Assignment: assignments, Catalog: catalogs, Trusts: usableTrusts, OAuth1: consumers,
 			Form: s.form(), Keys: keys, HashAlgorithm: s.HashAlgorithm, Expiration: s.TokenExpiration,
-			Methods: slices.DeleteFunc(slices.Clone(s.AuthMethods), func(name string) bool { return !slices.Contains(tokens.AllMethods, name) }),
+			Methods: s.AuthMethods,
+			Bind:    s.Bind, BindMode: mode,
 			MaxText: s.MaxTokenSize, Watch: watch, Now: o.Now, Log: o.Log,
 		},
 		Policy:     rules,
 		AdminToken: s.AdminToken.Reveal(),
 		RevokeByID: s.RevokeByID,
+		Fronts:     proxies,
+		Audit:      s.NotificationFormat == "cadf",
 		MemberRole: assignment.MemberRole{ID: s.MemberRoleID, Name: s.MemberRoleName},
 		MaxParam:   s.MaxParamSize,
 		MaxBody:    s.MaxRequestBodySize,
@@ -215,6 +242,14 @@ func (s *Settings) Build(db store.Store, o Options) *Parts {
 		Log:        o.Log,
 		Metrics:    o.Metrics,
 	}}
+}
+
+// templateFile is where [catalog] template_file is.
+func (s *Settings) templateFile() string {
+	if filepath.IsAbs(s.TemplateFile) {
+		return s.TemplateFile
+	}
+	return filepath.Join(filepath.Dir(s.File), s.TemplateFile)
 }
 
 func (s *Settings) form() token.Form {

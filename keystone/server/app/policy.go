@@ -53,7 +53,7 @@ func (s *Settings) named(find func(option, name string, near bool) (string, erro
 
 // policy is the rules that the configuration asks for, yet to be loaded where they are in files.
 func (s *Settings) policy(log *slog.Logger) *policy.Files {
-	o := policy.Options{DefaultRule: s.PolicyDefaultRule, Remote: policy.Remote{
+	o := policy.Options{DefaultRule: s.PolicyDefaultRule, Later: s.Later, Remote: policy.Remote{
 		HTTPS:        s.PolicyRemoteChecks != "off",
 		InsecureHTTP: s.PolicyRemoteChecks == "insecure_http",
 	}}

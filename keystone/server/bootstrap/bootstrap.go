@@ -27,6 +27,8 @@ type Options struct {
 	AdminURL    string // "" for no such endpoint
 	PublicURL   string
 	InternalURL string
+	// FixedCatalog says that the catalog cannot be changed: nothing is put into it unless a URL is given.
+	FixedCatalog bool
 
 	// ServiceUsername and ServicePassword make a user with role "service" on project "service", as proxies log in by; "" for
 	// none.
@@ -59,7 +61,9 @@ func Run(ctx context.Context, s *server.Server, o Options) error {
 	if o.ServiceUsername != "" {
 		b.grant(b.login(o.ServiceUsername, o.ServicePassword), project, serviceRoleID)
 	}
-	b.catalog(o)
+	if o.PublicURL != "" || o.InternalURL != "" || o.AdminURL != "" || !o.FixedCatalog {
+		b.catalog(o)
+	}
 	return b.err
 }
 

@@ -46,6 +46,14 @@ func (m *Manager) Build(ctx context.Context, variables map[string]string) (keyst
 			catalog = append(catalog, keystone.Service{ID: s.ID, Type: s.Type, Name: s.Name(), Endpoints: byService[s.ID]})
 		}
 	}
+	if m.WithoutIDs {
+		for i := range catalog {
+			catalog[i].ID = ""
+			for j := range catalog[i].Endpoints {
+				catalog[i].Endpoints[j].ID = ""
+			}
+		}
+	}
 	return catalog, nil
 }
 

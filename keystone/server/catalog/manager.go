@@ -19,7 +19,9 @@ type Manager struct {
 	// Variables are what endpoint URLs may ask for beside the user and project of a token ("public_port", …). They end up in
 	// catalogs that everybody can read.
 	Variables map[string]string
-	Log       *slog.Logger
+	// WithoutIDs leaves the ids out of the catalogs of tokens, as Keystone does where they come from a file.
+	WithoutIDs bool
+	Log        *slog.Logger
 }
 
 func (m *Manager) log() *slog.Logger {

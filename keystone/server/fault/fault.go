@@ -92,7 +92,15 @@ func brief(value any) string {
 
 // Unauthorized says that the caller did not prove who they are (401). Why is for the log alone: a client that could tell an
 // unknown user from a wrong password could list the users.
-type Unauthorized struct{ Why string }
+type Unauthorized struct {
+	Why string
+	// UserID is whom it is about, if that is known; for the log alone as well.
+	UserID string
+	// Throttled says that the request came too soon after others that failed.
+	Throttled bool
+	// Negotiate says that it could help to authenticate by Kerberos.
+	Negotiate bool
+}
 
 func (e Unauthorized) Error() string { return "unauthorized: " + e.Why }
 
@@ -102,6 +110,14 @@ type UnsupportedMethod struct{ Offered []string }
 func (UnsupportedMethod) Error() string {
 	return "Attempted to authenticate with an unsupported method."
 }
+
+// Challenge says that a method needs more from the client (401), and what the client gets to go on with.
+type Challenge struct {
+	Method string
+	Values map[string]any
+}
+
+func (Challenge) Error() string { return "Additional authentications steps required." }
 
 // NotImplemented says that the API has this and the server does not (501).
 type NotImplemented struct{ What string }

@@ -88,3 +88,40 @@ func Parse(query url.Values, attributes map[string]Kind) List {
 	}
 	return list
 }
+
+// Fits says whether an object, whose attributes are given by their names, meets all conditions.
+func (l List) Fits(attribute func(name string) string) bool {
+	for _, f := range l {
+		if f.Op != atMost && !f.fits(attribute(f.Attribute)) {
+			return false
+		}
+	}
+	return true
+}
+
+func (f Filter) fits(text string) bool {
+	value := f.Value
+	switch f.Op {
+	case ContainsFold, StartsWithFold, EndsWithFold:
+		text, value = lower(text), lower(value)
+	}
+	switch f.Op {
+	case Contains, ContainsFold:
+		return strings.Contains(text, value)
+	case StartsWith, StartsWithFold:
+		return strings.HasPrefix(text, value)
+	case EndsWith, EndsWithFold:
+		return strings.HasSuffix(text, value)
+	}
+	return text == value
+}
+
+// lower makes small letters of the capital ones of ASCII.
+func lower(text string) string {
+	return strings.Map(func(r rune) rune {
+		if 'A' <= r && r <= 'Z' {
+			return r + 'a' - 'A'
+		}
+		return r
+	}, text)
+}

@@ -35,3 +35,19 @@ func TestParse(t *testing.T) {
 		}
 	}
 }
+
+func TestFits(t *testing.T) {
+	attributes := map[string]string{"name": "Ähre One", "enabled": "true"}
+	for want, lists := range map[bool][]List{
+		true: {nil, {AtMost(1)}, {{"name", Equals, "Ähre One"}, {"enabled", Equals, "true"}}, {{"name", Contains, "hre"}}, {{"name", StartsWith, "Äh"}},
+			{{"name", EndsWith, "One"}}, {{"name", ContainsFold, "HRE"}}, {{"name", StartsWithFold, "ÄHRE"}}, {{"name", EndsWithFold, "oNE"}}},
+		false: {{{"name", Equals, "ähre One"}}, {{"name", Contains, "one"}}, {{"name", StartsWith, "hre"}}, {{"name", EndsWith, "on"}},
+			{{"name", StartsWithFold, "ähre"}}, {{"name", Contains, "One"}, {"enabled", Equals, "false"}}, {{"other", Equals, "x"}}},
+	} {
+		for _, l := range lists {
+			if got := l.Fits(func(name string) string { return attributes[name] }); got != want {
+				t.Errorf("%v: %v", l, got)
+			}
+		}
+	}
+}

@@ -22,6 +22,9 @@ type Manager struct {
 	Store  Store
 	Hasher *Hasher
 	Tokens Revoker
+	// Throttle slows down who guesses passwords, by what Failures remembers; with nil Failures nothing is slowed down.
+	Throttle Throttle
+	Failures FailureStore
 }
 
 // Ref names a user by id, or by name and domain id.
@@ -29,6 +32,13 @@ type Ref struct {
 	ID       string
 	Name     string
 	DomainID string
+}
+
+// Login is a password and whose it is said to be. Address is that of the client, "" where there is none.
+type Login struct {
+	User     Ref
+	Password string
+	Address  string
 }
 
 // Update is a change of a user; what is nil stays as it is.
@@ -98,8 +108,16 @@ func (m *Manager) UpdateUser(ctx context.Context, userID string, change Update) 
 			u.PasswordHash = hash
 		}
 		u.Extra = patch.Merge(u.Extra, change.Extra)
-		if err = m.Store.PutUser(ctx, u); err != nil || !revoke {
+		if err = m.Store.PutUser(ctx, u); err != nil {
 			return err
+		}
+		if m.Failures != nil && (change.Password != nil || change.Enabled != nil && *change.Enabled) { // let in again by an administrator
+			if err := m.Failures.ForgetUserFailures(ctx, userID); err != nil {
+				return err
+			}
+		}
+		if !revoke {
+			return nil
 		}
 		return m.Tokens.RevokeUser(ctx, userID)
 	})
@@ -118,8 +136,9 @@ func (m *Manager) DeleteUser(ctx context.Context, userID string) error {
 
 // ChangePassword replaces the password of a user who knows the present one, and ends the user's tokens. A wrong original is
 // fault.Unauthorized.
-func (m *Manager) ChangePassword(ctx context.Context, userID, original, password string) error {
-	before, err := m.Authenticate(ctx, Ref{ID: userID}, original)
+func (m *Manager) ChangePassword(ctx context.Context, original Login, password string) error {
+	userID := original.User.ID
+	before, err := m.Authenticate(ctx, original)
 	if err != nil {
 		return err
 	}
@@ -144,23 +163,44 @@ func (m *Manager) ChangePassword(ctx context.Context, userID, original, password
 }
 
 // Authenticate returns the user whose password this is. All refusals are fault.Unauthorized and cost the same time, whether
-// the user exists, has a password, is enabled or not. It does not look at the user's domain.
-func (m *Manager) Authenticate(ctx context.Context, who Ref, password string) (User, error) {
-	u, err := m.find(ctx, who)
+// the user exists, has a password, is enabled or not; but for attempts that the Throttle refuses, which cost none. It does not look
+// at the user's domain.
+func (m *Manager) Authenticate(ctx context.Context, l Login) (User, error) {
+	u, err := m.find(ctx, l.User)
 	missing := fault.IsNotFound(err)
 	if err != nil && !missing {
 		return User{}, err
 	}
-	right, err := m.Hasher.Verify(ctx, u.PasswordHash, password)
+	var attempts []counted
+	if m.Failures != nil {
+		attempts = m.Throttle.counted(subject(u, l.User), l.Address)
+	}
+	// Who comes too soon does not wait for a turn. It is asked again in turn, so that many at once get no more tries than one after
+	// the other.
+	if err := m.check(ctx, u.ID, attempts); err != nil {
+		return User{}, err
+	}
+	release, err := m.Hasher.turn(ctx, network(l.Address))
+	if err != nil {
+		return User{}, err
+	}
+	defer release()
+	if err := m.check(ctx, u.ID, attempts); err != nil {
+		return User{}, err
+	}
+	right, err := m.Hasher.verifyNow(u.PasswordHash, l.Password)
+	if err == nil {
+		err = m.note(ctx, attempts, right && u.Enabled)
+	}
 	switch {
 	case err != nil:
 		return User{}, fmt.Errorf("checking the password of user %s: %w", u.ID, err)
 	case missing:
 		return User{}, fault.Unauthorized{Why: "no such user"}
 	case !right:
-		return User{}, fault.Unauthorized{Why: "wrong password of user " + u.ID}
+		return User{}, fault.Unauthorized{Why: "wrong password of user " + u.ID, UserID: u.ID}
 	case !u.Enabled:
-		return User{}, fault.Unauthorized{Why: "user " + u.ID + " is disabled"}
+		return User{}, fault.Unauthorized{Why: "user " + u.ID + " is disabled", UserID: u.ID}
 	}
 	return u, nil
 }

@@ -112,7 +112,7 @@ func TestTurns(t *testing.T) {
 			t.Errorf("%d at a time, want %d", got, want)
 		}
 		for range cap(h.slots) {
-			if _, err := h.turn(t.Context()); err != nil {
+			if _, err := h.turn(t.Context(), ""); err != nil {
 				t.Fatal(err)
 			}
 		}

@@ -32,6 +32,7 @@ type Store interface {
 	Users(ctx context.Context, where filter.List) ([]User, error)
 	AddUser(ctx context.Context, u User) error
 	PutUser(ctx context.Context, u User) error
+	FailureStore
 	// RemoveUser takes the user's grants and memberships along.
 	RemoveUser(ctx context.Context, id string) error
 

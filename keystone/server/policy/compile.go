@@ -31,6 +31,9 @@ type Options struct {
 	DefaultRule string
 	// Remote says which servers may be asked; its zero value says none.
 	Remote Remote
+	// Later lets everybody read themselves, as releases after Kilo do: their user, their domain, their token. It changes the
+	// built-in rules alone.
+	Later bool
 }
 
 // Compile reads files; where several have a rule, the last one counts. The error names each file and rule that is wrong.

@@ -40,7 +40,7 @@ type Files struct {
 func NewFiles(file string, dirs []string, o Options, log *slog.Logger) *Files {
 	f := &Files{File: file, Dirs: dirs, Options: o, Log: log}
 	if file == "" && len(dirs) == 0 {
-		f.current.Store(Default())
+		f.current.Store(defaultRules(o))
 	}
 	return f
 }
@@ -131,7 +131,7 @@ func (f *Files) use(files []File, ignored []string) error {
 // read reads all files. ignored are those in Dirs that are not named as policy files.
 func (f *Files) read() (files []File, ignored []string, err error) {
 	if f.File == "" {
-		files = append(files, builtIn())
+		files = append(files, builtIn(f.Options)...)
 	} else {
 		file, err := readFile(f.File)
 		if err != nil {

@@ -76,16 +76,27 @@ type rule struct {
 //go:embed policy.json
 var defaultFile []byte
 
+//go:embed later.json
+var laterFile []byte
+
 // Default is the rules that count where no file is configured: Keystone's own, for the actions that the server knows.
-func Default() *Rules {
-	rules, err := Compile([]File{builtIn()}, Options{})
+func Default() *Rules { return defaultRules(Options{}) }
+
+func defaultRules(o Options) *Rules {
+	rules, err := Compile(builtIn(o), Options{})
 	if err != nil {
-		panic(err) // the file is part of the program, and tested
+		panic(err) // the files are part of the program, and tested
 	}
 	return rules
 }
 
-func builtIn() File { return File{Name: "the built-in policy.json", Text: defaultFile} }
+func builtIn(o Options) []File {
+	files := []File{{Name: "the built-in policy.json", Text: defaultFile}}
+	if o.Later {
+		files = append(files, File{Name: "the built-in later.json", Text: laterFile})
+	}
+	return files
+}
 
 // Warnings says what an operator should look at, though the rules are good.
 func (r *Rules) Warnings() []string { return r.warnings }

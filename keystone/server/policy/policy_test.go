@@ -8,6 +8,13 @@ import (
 	"authproxy/keystone/server/fault"
 )
 
+// TestLaterNamesRules: what Later replaces is there, so that no mistyped name passes for a rule.
+func TestLaterNamesRules(t *testing.T) {
+	if plain, later := Default(), defaultRules(Options{Later: true}); later.Len() != plain.Len() || len(later.Warnings()) > 0 {
+		t.Errorf("%d rules, with later.json %d, %q", plain.Len(), later.Len(), later.Warnings())
+	}
+}
+
 func TestDefault(t *testing.T) {
 	as := func(role, userID string) Credentials {
 		token := &keystone.Token{User: keystone.User{ID: userID}}

@@ -30,6 +30,8 @@ type bodyToken struct {
 	Catalog   *[]catalogMember `json:"catalog,omitempty"`
 	ExpiresAt string           `json:"expires_at"`
 	IssuedAt  string           `json:"issued_at"`
+	// Bind is who has to present the token, by mechanism.
+	Bind map[string]string `json:"bind,omitempty"`
 }
 
 type bodyRef struct {
@@ -44,13 +46,13 @@ type bodyOwned struct {
 
 type catalogMember struct {
 	Endpoints []endpointMember `json:"endpoints"`
-	ID        string           `json:"id"`
+	ID        string           `json:"id,omitempty"`
 	Type      string           `json:"type"`
 	Name      string           `json:"name"`
 }
 
 type endpointMember struct {
-	ID        string  `json:"id"`
+	ID        string  `json:"id,omitempty"`
 	Interface string  `json:"interface"`
 	RegionID  *string `json:"region_id"`
 	URL       string  `json:"url"`

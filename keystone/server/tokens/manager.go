@@ -14,12 +14,14 @@ import (
 	"authproxy/keystone/server/id"
 	"authproxy/keystone/server/identity"
 	"authproxy/keystone/token"
+	"authproxy/validate/bind"
 )
 
 // Identity is what issuing needs to know of users.
 type Identity interface {
 	User(ctx context.Context, userID string) (identity.User, error)
-	Authenticate(ctx context.Context, who identity.Ref, password string) (identity.User, error)
+	UserByName(ctx context.Context, domainID, name string) (identity.User, error)
+	Authenticate(ctx context.Context, l identity.Login) (identity.User, error)
 }
 
 // Assignment is what issuing needs to know of scopes and roles.
@@ -54,6 +56,12 @@ type Manager struct {
 	HashAlgorithm string
 	// Methods are the authentication methods on offer, of those in AllMethods.
 	Methods []string
+	// Plugins are more methods, by the names that they have in Methods.
+	Plugins map[string]Plugin
+	// Bind are the mechanisms that new tokens are bound to, where they apply: kerberos, x509. BindMode says what is asked of
+	// bound tokens.
+	Bind     []string
+	BindMode bind.Mode
 	// MaxText is the longest token text in bytes that is looked up; 0 is DefaultMaxText.
 	MaxText int
 	// Expiration is how long a token from a password lives; one from another token ends with that one.
@@ -149,6 +157,7 @@ func (m *Manager) make(ctx context.Context, l login, a authority, request Reques
 		Methods:  l.methods,
 		User:     bodyOwned{bodyRef{a.user.ID, a.user.Name}, bodyRef{a.userDomain.ID, a.userDomain.Name}},
 		AuditIDs: audit,
+		Bind:     l.bind,
 		IssuedAt: formatTime(r.IssuedAt),
 	}}
 	for _, role := range a.roles {

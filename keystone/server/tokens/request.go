@@ -10,16 +10,23 @@ import (
 	"authproxy/keystone/server/fault"
 	"authproxy/keystone/server/identity"
 	"authproxy/keystone/server/oauth1"
+	"authproxy/validate/bind"
 )
 
 // AllMethods are the authentication methods that a Manager knows.
-var AllMethods = []string{"password", "token", "oauth1"}
+var AllMethods = []string{"external", "kerberos", "password", "token", "oauth1"}
 
 // Request asks for a token.
 type Request struct {
 	// Methods are those of Methods that have to succeed, all for the same user.
 	Methods  []string
 	Password *Password
+	// Address is that of the client, "" where there is none: guesses are counted by it.
+	Address string
+	// Peer is who sends the request as somebody else has found out, for the methods external and kerberos and for bound tokens.
+	Peer bind.Peer
+	// Sections are what the request says for methods of Plugins, by their names.
+	Sections map[string]map[string]any
 	// Token is the text of the token for method "token".
 	Token string
 	// OAuth1 is the signed request for method "oauth1". The scope is then that of its access token.
@@ -74,6 +81,8 @@ type login struct {
 	parent *Record
 	// accessTokenID is the access token that the request was signed with; "" where it was not.
 	accessTokenID string
+	// bind is what the token is to be bound to.
+	bind map[string]string
 }
 
 // authority is what a token would stand on at one moment. Two of them are compared with reflect.DeepEqual.
@@ -101,11 +110,25 @@ func (m *Manager) authenticate(ctx context.Context, r Request) (login, error) {
 			}
 			who.DomainID = d.ID // "" is the id of no domain, so the password is checked against nobody's
 		}
-		u, err := m.Identity.Authenticate(ctx, who, r.Password.Password)
+		u, err := m.Identity.Authenticate(ctx, identity.Login{User: who, Password: r.Password.Password, Address: r.Address})
 		if err != nil {
 			return login{}, err
 		}
 		l.userID, l.passwordHash = u.ID, u.PasswordHash
+	}
+	if err := m.external(ctx, r, &l); err != nil {
+		return login{}, err
+	}
+	for _, name := range r.Methods {
+		if plugin := m.Plugins[name]; plugin != nil {
+			userID, err := plugin.Authenticate(ctx, r.Sections[name])
+			if err == nil {
+				err = l.agree(userID)
+			}
+			if err != nil {
+				return login{}, err
+			}
+		}
 	}
 	if slices.Contains(r.Methods, "token") {
 		parent, err := m.Validate(ctx, r.Token, false)
@@ -115,25 +138,33 @@ func (m *Manager) authenticate(ctx context.Context, r Request) (login, error) {
 		if parent.delegated() { // else whoever got a part could get more
 			return login{}, fault.Forbidden{Message: "A token that was delegated cannot be exchanged for another one."}
 		}
-		if l.userID != "" && l.userID != parent.UserID {
-			return login{}, fault.Unauthorized{Why: "the methods are about different users"}
+		if err := l.agree(parent.UserID); err != nil {
+			return login{}, err
 		}
-		l.userID, l.parent = parent.UserID, &parent
+		l.parent = &parent
 		t, err := parent.Decode()
 		if err != nil {
 			return login{}, err
 		}
-		l.methods = append(l.methods, t.Methods...)
+		if err := m.BindMode.Check(t.Bind, r.Peer); err != nil {
+			return login{}, fault.Unauthorized{Why: err.Error(), Negotiate: errors.Is(err, bind.ErrKerberos)}
+		}
+		l.bindTo(t.Bind)
+		for _, name := range t.Methods {
+			if !slices.Contains(l.methods, name) {
+				l.methods = append(l.methods, name)
+			}
+		}
 	}
 	if slices.Contains(r.Methods, "oauth1") && r.OAuth1 != nil {
 		access, err := m.OAuth1.Login(ctx, *r.OAuth1)
 		if err != nil {
 			return login{}, err
 		}
-		if l.userID != "" && l.userID != access.UserID {
-			return login{}, fault.Unauthorized{Why: "the methods are about different users"}
+		if err := l.agree(access.UserID); err != nil {
+			return login{}, err
 		}
-		l.userID, l.accessTokenID = access.UserID, access.ID
+		l.accessTokenID = access.ID
 	}
 	if l.userID == "" {
 		return login{}, fault.Unauthorized{Why: "no method that says who asks"}
@@ -142,6 +173,9 @@ func (m *Manager) authenticate(ctx context.Context, r Request) (login, error) {
 		if !slices.Contains(l.methods, name) {
 			l.methods = append(l.methods, name)
 		}
+	}
+	if slices.Contains(m.Bind, bind.X509) && len(r.Peer.Certificate) > 0 {
+		l.bindTo(map[string]string{bind.X509: bind.Thumbprint(r.Peer.Certificate)})
 	}
 	return l, nil
 }

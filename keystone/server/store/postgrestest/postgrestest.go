@@ -134,7 +134,7 @@ func (c *Cluster) command(program string, args ...string) *exec.Cmd {
 func (c *Cluster) Start(t testing.TB) {
 	t.Helper()
 	args := []string{"-D", c.data(), "-k", c.Dir}
-	for _, s := range append([]string{"listen_addresses=", "fsync=off", "max_connections=200", "logging_collector=off", "log_destination=stderr"}, c.settings...) {
+	for _, s := range append([]string{"listen_addresses=", "fsync=off", "full_page_writes=off", "max_connections=200", "logging_collector=off", "log_destination=stderr"}, c.settings...) {
 		args = append(args, "-c", s)
 	}
 	cmd := c.command("postgres", args...)

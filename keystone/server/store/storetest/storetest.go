@@ -36,6 +36,7 @@ func Run(t *testing.T, open func(t *testing.T) store.Store) {
 		{"Services", testServices},
 		{"Endpoints", testEndpoints},
 		{"Tokens", testTokens},
+		{"Failures", testFailures},
 		{"RevokeTokens", testRevokeTokens},
 		{"TokensOnGrants", testTokensOnGrants},
 		{"RemoveTokens", testRemoveTokens},
