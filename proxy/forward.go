@@ -4,7 +4,7 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
-	"net/http/httputil"
+	"net/textproto"
 	"slices"
 	"strconv"
 	"strings"
@@ -14,101 +14,154 @@ import (
 	"authproxy/proxy/headers"
 )
 
-// rewrite makes the request for the upstream: the client's own, but for the identity headers and the address. Path and
-// query go on as they came, since services give meaning to "//", "..", %2F and ";", and so does Host, of which they make
-// links.
-func (h *Handler) rewrite(pr *httputil.ProxyRequest) {
-	in, out := pr.In, pr.Out
-	x := exchangeOf(in.Context())
+// A fieldSet takes the header fields of a request on their way to the upstream.
+type fieldSet interface{ add(name, value string) }
 
-	out.URL.Scheme, out.URL.Host = h.scheme, h.host
-	if base := h.Upstream; base.Scheme != "unix" && base.Path != "" && base.Path != "/" {
-		out.URL.Path = strings.TrimSuffix(base.Path, "/") + in.URL.Path
-		out.URL.RawPath = strings.TrimSuffix(base.EscapedPath(), "/") + in.URL.EscapedPath()
-	}
-	out.URL.RawQuery = in.URL.RawQuery // the ReverseProxy drops parts that it cannot parse
-	out.Trailer = nil                  // not passed on, so not announced; some servers read trailers as headers
-	if h.UpstreamHTTP2 {
-		h.passTrailers(in, out)
-	}
-
-	headers.Strip(out.Header, h.StripAlso...)
-	// A client that lists token headers in Connection has them taken off; services need them.
-	for _, name := range []string{headers.AuthToken, headers.ServiceToken, headers.StorageToken} {
-		if x.verdict.anonymous != "" {
-			delete(out.Header, name) // nobody has looked at it
-		} else if values, ok := in.Header[name]; ok {
-			out.Header[name] = values
+// pass gives out the fields of a client's request that go to the upstream, and X-Forwarded-: not those of framing and of
+// upgrades, and not those of the identity, which are for the forwarder to add. The tokens of an anonymous request, which nobody
+// has looked at, do not go there.
+//
+// A client that lists token headers in Connection does not have them taken off: services need them.
+func (h *Handler) pass(in *http.Request, anonymous bool, out fieldSet) {
+	ip, trusted := h.cameFrom(in)
+	listed := in.Header["Connection"]
+	var hasHost, hasProto bool
+	for name, values := range in.Header {
+		if headers.IsToken(name) {
+			if !anonymous {
+				addAll(out, name, values)
+			}
+			continue
+		}
+		if hopByHop(name) || headers.Reserved(name, h.StripAlso...) {
+			continue
+		}
+		// What came from a trusted front end is kept and added to; from any other peer these are the client's own invention.
+		// Spellings that only an upstream would take for these names never pass.
+		if forwarding, canonical := headers.IsForwarding(name); forwarding {
+			if !trusted || !canonical {
+				continue
+			}
+			switch name {
+			case "X-Forwarded-For", "X-Forwarded-Prefix", "Forwarded":
+				continue // below
+			case "X-Forwarded-Host":
+				hasHost = true
+			case "X-Forwarded-Proto":
+				hasProto = true
+			}
+			addAll(out, name, values)
+			continue
+		}
+		switch {
+		case len(listed) > 0 && isListed(listed, name):
+		case name == "Authorization" && h.Negotiate && slices.ContainsFunc(values, isNegotiate):
+			// All of it: with a second value nobody was identified.
+		default:
+			addAll(out, name, values)
 		}
 	}
-	if h.Negotiate && slices.ContainsFunc(out.Header["Authorization"], isNegotiate) {
-		delete(out.Header, "Authorization") // all of it: with a second value nobody was identified
+	if te := in.Header["Te"]; len(te) > 0 && hasToken(te, "trailers") {
+		out.add("Te", "trailers")
 	}
-	h.setForwarded(in, out)
-	limitUpgrade(out)
-	if h.UpstreamHTTP2 {
-		delete(out.Header, "Upgrade")
-		delete(out.Header, "Connection")
+	h.passForwarded(in, ip, trusted, out)
+	if !hasHost && in.Host != "" {
+		out.add("X-Forwarded-Host", in.Host)
+	}
+	switch {
+	case hasProto:
+	case in.TLS != nil:
+		out.add("X-Forwarded-Proto", "https")
+	default:
+		out.add("X-Forwarded-Proto", "http")
 	}
 	if h.Guard != nil {
-		out.Header[h.GuardHeader] = []string{h.Guard()}
+		out.add(h.GuardHeader, h.Guard())
 	}
-
-	switch v := x.verdict; {
-	case v.anonymous != "":
-	case v.user != nil:
-		v.user.Set(out.Header)
-	default:
-		headers.SetInvalid(out.Header)
-	}
-	switch v := x.verdict; {
-	case v.service != nil:
-		v.service.SetService(out.Header)
-	case v.serviceErr != nil:
-		headers.SetServiceInvalid(out.Header)
-	}
-	x.sent = time.Now()
 }
 
-// setForwarded sets X-Forwarded-For, -Host, -Proto, and -Prefix where one was taken off. What came from a trusted front end is
-// kept and added to, and so are its other X-Forwarded- headers and Forwarded; from any other peer they are the client's own
-// invention and are dropped. Spellings that only an upstream would take for these names never pass.
-func (h *Handler) setForwarded(in, out *http.Request) {
-	for name := range out.Header {
-		if forwarding, _ := headers.IsForwarding(name); forwarding {
-			delete(out.Header, name)
-		}
-	}
-	ip, trusted := h.cameFrom(in)
+// passForwarded gives out the fields in which each hop adds to what the ones before it said.
+func (h *Handler) passForwarded(in *http.Request, ip string, trusted bool, out fieldSet) {
+	var addresses, elements, prefixes []string
 	if trusted {
-		for name, values := range in.Header {
-			if _, canonical := headers.IsForwarding(name); canonical {
-				out.Header[name] = values
+		addresses, elements, prefixes = in.Header["X-Forwarded-For"], in.Header["Forwarded"], in.Header["X-Forwarded-Prefix"]
+	}
+	switch {
+	case ip == "":
+		addAll(out, "X-Forwarded-For", addresses)
+		addAll(out, "Forwarded", elements)
+	case len(addresses) > 0:
+		out.add("X-Forwarded-For", strings.Join(addresses, ", ")+", "+ip)
+	default:
+		out.add("X-Forwarded-For", ip)
+	}
+	if ip != "" && len(elements) > 0 {
+		out.add("Forwarded", strings.Join(elements, ", ")+", "+forwardedElement(ip, in.TLS != nil))
+	}
+	if h.Prefix != "" {
+		out.add("X-Forwarded-Prefix", strings.Join(prefixes, "")+h.Prefix)
+	} else {
+		addAll(out, "X-Forwarded-Prefix", prefixes)
+	}
+}
+
+func addAll(out fieldSet, name string, values []string) {
+	for _, v := range values {
+		out.add(name, v)
+	}
+}
+
+// hopByHop says whether a field is for one connection (RFC 9110, section 7.6.1), or is written anew for the next one.
+func hopByHop(name string) bool {
+	switch name {
+	case "Connection", "Proxy-Connection", "Keep-Alive", "Proxy-Authenticate", "Proxy-Authorization", "Te", "Trailer",
+		"Transfer-Encoding", "Upgrade", "Http2-Settings", "Host", "Content-Length":
+		return true
+	}
+	return false
+}
+
+// isListed says whether Connection lists a field.
+func isListed(connection []string, name string) bool {
+	for _, list := range connection {
+		for option := range strings.SplitSeq(list, ",") {
+			if option = textproto.TrimString(option); option != "" && textproto.CanonicalMIMEHeaderKey(option) == name {
+				return true
 			}
 		}
 	}
-	if prior := out.Header["Forwarded"]; ip != "" && len(prior) > 0 {
-		out.Header["Forwarded"] = []string{strings.Join(prior, ", ") + ", " + forwardedElement(ip, in.TLS != nil)}
-	}
-	if prior := out.Header["X-Forwarded-For"]; ip != "" {
-		if len(prior) > 0 {
-			ip = strings.Join(prior, ", ") + ", " + ip
+	return false
+}
+
+func hasToken(values []string, token string) bool {
+	for _, list := range values {
+		for item := range strings.SplitSeq(list, ",") {
+			if strings.EqualFold(textproto.TrimString(item), token) {
+				return true
+			}
 		}
-		out.Header["X-Forwarded-For"] = []string{ip}
 	}
-	if h.Prefix != "" {
-		out.Header["X-Forwarded-Prefix"] = []string{strings.Join(out.Header["X-Forwarded-Prefix"], "") + h.Prefix}
+	return false
+}
+
+// upgradeOf gives the protocol that a client may switch to, "" for none: WebSocket and nothing else. An upstream that took
+// "Upgrade: h2c" would give the client a connection on which further requests come past the proxy, with any identity. ok is
+// false where the header names no protocol at all.
+func upgradeOf(r *http.Request) (protocol string, ok bool) {
+	values := r.Header["Upgrade"]
+	if len(values) == 0 || !hasToken(r.Header["Connection"], "upgrade") {
+		return "", true
 	}
-	if _, ok := out.Header["X-Forwarded-Host"]; !ok && in.Host != "" {
-		out.Header["X-Forwarded-Host"] = []string{in.Host}
-	}
-	if _, ok := out.Header["X-Forwarded-Proto"]; !ok {
-		proto := "http"
-		if in.TLS != nil {
-			proto = "https"
+	protocol = values[0]
+	for i := range len(protocol) {
+		if protocol[i] < ' ' || protocol[i] > '~' {
+			return "", false
 		}
-		out.Header["X-Forwarded-Proto"] = []string{proto}
 	}
+	if r.Method != http.MethodGet || !strings.EqualFold(protocol, "websocket") {
+		return "", true
+	}
+	return protocol, true
 }
 
 // peerOf gives the address of the peer, "" for a unix socket, and whether it is on this machine.
@@ -120,58 +173,36 @@ func peerOf(remoteAddr string) (ip string, local bool) {
 	return host, loopback(host)
 }
 
-// limitUpgrade lets a client switch to WebSocket and to nothing else. An upstream that took "Upgrade: h2c" would give the
-// client a connection on which further requests come past the proxy, with any identity.
-func limitUpgrade(out *http.Request) {
-	out.Header.Del("Http2-Settings")
-	upgrade, ok := out.Header["Upgrade"]
-	if !ok || len(upgrade) == 1 && strings.EqualFold(upgrade[0], "websocket") && out.Method == http.MethodGet {
-		return
-	}
-	delete(out.Header, "Upgrade")
-	delete(out.Header, "Connection")
-}
-
 func isNegotiate(authorization string) bool {
 	_, ok := peer.Negotiate(authorization)
 	return ok
 }
 
-// modifyResponse leaves the upstream's answer as it is, but for a challenge on a 401.
-func (h *Handler) modifyResponse(res *http.Response) error {
-	x := exchangeOf(res.Request.Context())
-	x.code = res.StatusCode
-	h.watch(x, res.StatusCode, res.Header)
-	if h.UpstreamHTTP2 {
-		trailersOnly(res)
-	}
+// answered notes that the upstream has answered, and leaves the answer's header as it is, but for a challenge on a 401.
+func (h *Handler) answered(x *exchange, code int, header http.Header) {
+	x.code = code
+	h.watch(x, code, header)
 	h.Metrics.upstreamSeconds.Observe(time.Since(x.sent).Seconds())
-	if _, ok := res.Header["Content-Type"]; !ok {
+	if _, ok := header["Content-Type"]; !ok {
 		x.w.Header()["Content-Type"] = nil // or net/http guesses one from the body
 	}
-	if res.StatusCode == http.StatusUnauthorized {
+	if code == http.StatusUnauthorized {
 		for _, challenge := range h.challenges(x.verdict) { // beside the upstream's own, if it has one
-			res.Header.Add("WWW-Authenticate", challenge)
+			header.Add("WWW-Authenticate", challenge)
 		}
 	}
 	if x.verdict.negotiated != "" {
-		res.Header.Add("WWW-Authenticate", x.verdict.negotiated)
-		res.Header.Set("Persistent-Auth", "false") // a ticket is for one request, not for the connection
+		header.Add("WWW-Authenticate", x.verdict.negotiated)
+		header.Set("Persistent-Auth", "false") // a ticket is for one request, not for the connection
 	}
-	if res.StatusCode >= 400 && x.upload != nil {
-		h.hold(x, res)
-	}
-	return nil
 }
 
 // upstreamFailed answers when there is no answer to pass on.
-func (h *Handler) upstreamFailed(w http.ResponseWriter, r *http.Request, err error) {
-	x := exchangeOf(r.Context())
+func (h *Handler) upstreamFailed(w http.ResponseWriter, r *http.Request, x *exchange, err error) {
 	a := answer{code: http.StatusBadGateway, outcome: upstreamError, contentType: plainText, body: badGatewayBody}
 	level := slog.LevelWarn
 	switch {
-	case x.sent.IsZero():
-		// The ReverseProxy itself would not have it: an Upgrade header that is no protocol name.
+	case x.sent.IsZero(): // an Upgrade header that is no protocol name
 		a.code, a.outcome, a.body, level = http.StatusBadRequest, badRequest, badUpgradeBody, slog.LevelDebug
 	case x.upload != nil && x.upload.broken.Load():
 		a.code, a.outcome, a.body, level = http.StatusBadRequest, clientGone, badBodyBody, slog.LevelDebug

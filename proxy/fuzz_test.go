@@ -33,11 +33,10 @@ func FuzzRawRequest(f *testing.F) {
 	if err != nil {
 		f.Fatal(err)
 	}
-	transport := NewTransport(target, TransportOptions{})
-	f.Cleanup(transport.CloseIdleConnections)
+	h := &Handler{Validator: knownTokens(), Upstream: target, DrainTime: 10 * time.Millisecond}
+	useClient(f, h, TransportOptions{})
 	server := httptest.NewUnstartedServer(nil)
-	server.Config = NewServer(&Handler{Validator: knownTokens(), Upstream: target, Transport: transport, DrainTime: 10 * time.Millisecond},
-		ServerOptions{ReadHeaderTimeout: 10 * time.Millisecond, IdleTimeout: 10 * time.Millisecond})
+	server.Config = NewServer(h, ServerOptions{ReadHeaderTimeout: 10 * time.Millisecond, IdleTimeout: 10 * time.Millisecond})
 	server.Start()
 	f.Cleanup(server.Close)
 

@@ -9,7 +9,6 @@ import (
 	"context"
 	"log/slog"
 	"net/http"
-	"net/http/httputil"
 	"net/url"
 	"sync"
 	"sync/atomic"
@@ -20,6 +19,7 @@ import (
 	"authproxy/peer"
 	"authproxy/proxy/anonymous"
 	"authproxy/proxy/headers"
+	"authproxy/proxy/relay"
 	"authproxy/validate"
 	"authproxy/validate/bind"
 )
@@ -47,7 +47,9 @@ type Handler struct {
 	Upstream *url.URL
 	// UpstreamHTTP2 says that the Transport speaks it, so that trailers go both ways, and upgrades do not exist.
 	UpstreamHTTP2 bool
-	// Transport carries requests to the upstream; by default it is NewTransport(Upstream, TransportOptions{}).
+	// Relay carries requests to the upstream; by default it is NewRelay(Upstream, TransportOptions{}).
+	Relay *relay.Client
+	// Transport, if it is set, does so instead of Relay, by way of the standard library's ReverseProxy.
 	Transport http.RoundTripper
 
 	// DelayAuthDecision passes on requests whose tokens do not hold, marked X-Identity-Status: Invalid, and leaves the
@@ -104,7 +106,7 @@ type Handler struct {
 	Log     *slog.Logger // nil: discarded
 
 	once         sync.Once
-	forward      *httputil.ReverseProxy
+	forwarder    forwarder
 	scheme, host string
 	challenge    string
 	retryAfter   string
@@ -118,9 +120,6 @@ func (h *Handler) prepare() {
 	}
 	if h.Metrics == nil {
 		h.Metrics = NewMetrics(prometheus.NewRegistry())
-	}
-	if h.Transport == nil {
-		h.Transport = NewTransport(h.Upstream, TransportOptions{})
 	}
 	if len(h.ServiceTokenRoles) == 0 {
 		h.ServiceTokenRoles = []string{"service"}
@@ -140,18 +139,24 @@ func (h *Handler) prepare() {
 	h.scheme, h.host = target(h.Upstream)
 	h.challenge = challenge(h.ChallengeURI)
 	h.retryAfter = seconds(h.RetryAfter)
-	h.forward = &httputil.ReverseProxy{
-		Rewrite:        h.rewrite, // never Director: there a client's Connection header takes away what we set
-		Transport:      h.Transport,
-		FlushInterval:  -1,
-		ModifyResponse: h.modifyResponse,
-		ErrorHandler:   h.upstreamFailed,
-		ErrorLog:       slog.NewLogLogger(h.Log.Handler(), slog.LevelDebug),
-		BufferPool:     &bufferPool{},
+	switch {
+	case h.Transport != nil:
+		h.forwarder = newReverse(h)
+	case h.Relay == nil:
+		h.Relay = NewRelay(h.Upstream, TransportOptions{})
+		fallthrough
+	default:
+		h.forwarder = newDirect(h)
 	}
 }
 
-// exchange is one request on its way through, carried in the request's context to the hooks of the ReverseProxy.
+// A forwarder passes an accepted request to the upstream, and its answer to the client. Both that there are keep to one set
+// of rules: what goes out is what forward.go says.
+type forwarder interface {
+	forward(w http.ResponseWriter, r *http.Request, x *exchange)
+}
+
+// exchange is one request on its way through.
 type exchange struct {
 	w       http.ResponseWriter
 	verdict verdict
@@ -162,15 +167,11 @@ type exchange struct {
 	outcome outcome
 }
 
-type exchangeKey struct{}
-
-func exchangeOf(ctx context.Context) *exchange { return ctx.Value(exchangeKey{}).(*exchange) }
-
 func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	h.once.Do(h.prepare)
 	x := &exchange{w: w}
 	h.Metrics.inFlight.Inc()
-	defer func() { // also when the ReverseProxy aborts the connection by a panic
+	defer func() { // also when the connection is aborted by a panic
 		h.Metrics.inFlight.Dec()
 		h.Metrics.request(x.code, x.outcome)
 	}()
@@ -186,25 +187,8 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	x.outcome = x.verdict.outcome()
 	r, done := h.interruptible(x, r)
 	defer done()
-	r = r.WithContext(context.WithValue(r.Context(), exchangeKey{}, x))
 	if r.Body != nil && r.ContentLength != 0 {
-		x.upload = &upload{body: r.Body, chunked: r.ProtoMajor == 1 && r.ContentLength < 0 && r.Header.Get("Expect") == "", released: make(chan struct{})}
-		defer close(x.upload.released)
-		r.Body = x.upload
+		x.upload = &upload{body: r.Body, chunked: r.ProtoMajor == 1 && r.ContentLength < 0 && r.Header.Get("Expect") == ""}
 	}
-	h.forward.ServeHTTP(w, r)
+	h.forwarder.forward(w, r, x)
 }
-
-// bufferPool lends the ReverseProxy its copy buffers.
-type bufferPool struct{ pool sync.Pool }
-
-const copyBuffer = 32 << 10
-
-func (p *bufferPool) Get() []byte {
-	if b, ok := p.pool.Get().(*[copyBuffer]byte); ok {
-		return b[:]
-	}
-	return make([]byte, copyBuffer)
-}
-
-func (p *bufferPool) Put(b []byte) { p.pool.Put((*[copyBuffer]byte)(b)) }

@@ -4,6 +4,7 @@ import (
 	"net/http"
 	"slices"
 	"strconv"
+	"sync/atomic"
 
 	"github.com/prometheus/client_golang/prometheus"
 
@@ -26,10 +27,13 @@ const (
 	clientGone      outcome = "client_gone"    // nobody left to answer
 )
 
+var outcomes = [...]outcome{confirmed, passedInvalid, passedAnonymous, refusedToken, forbidden, noRoute, undecided, badRequest, upstreamError, clientGone}
+
 // Metrics are the figures of a Handler. Labels come from closed sets: status codes that have a name, outcomes, reasons.
 type Metrics struct {
 	requests        *prometheus.CounterVec
 	refusals        *prometheus.CounterVec
+	refused         map[validate.Reason]prometheus.Counter // those of refusals
 	catalogs        *prometheus.CounterVec
 	senders         *prometheus.CounterVec
 	anonymous       *prometheus.CounterVec
@@ -37,7 +41,9 @@ type Metrics struct {
 	inFlight        prometheus.Gauge
 	upstreamSeconds prometheus.Histogram
 
-	codes [600]string
+	// counted are the counters of requests that have been needed so far: to look one up by its labels costs as much as much
+	// of the rest.
+	counted [600][len(outcomes)]atomic.Pointer[prometheus.Counter]
 }
 
 // NewMetrics registers the figures of one Handler.
@@ -51,6 +57,7 @@ func NewMetrics(r prometheus.Registerer) *Metrics {
 			Name: "authproxy_refusals_total",
 			Help: "Tokens that were not accepted, by reason; in delay mode too, where the request was passed on.",
 		}, []string{"reason"}),
+		refused: make(map[validate.Reason]prometheus.Counter),
 		catalogs: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Name: "authproxy_catalog_faults_total",
 			Help: "Tokens whose service catalog was left out (too_large, broken) or in part (partly_skipped).",
@@ -77,13 +84,8 @@ func NewMetrics(r prometheus.Registerer) *Metrics {
 			Buckets: prometheus.ExponentialBuckets(0.0005, 2.5, 12), // 0.5 ms to 12 s
 		}),
 	}
-	for code := range m.codes {
-		if http.StatusText(code) != "" {
-			m.codes[code] = strconv.Itoa(code)
-		}
-	}
 	for _, reason := range slices.Concat(validate.Reasons, ownReasons) {
-		m.refusals.WithLabelValues(string(reason))
+		m.refused[reason] = m.refusals.WithLabelValues(string(reason))
 	}
 	for _, fault := range []string{"too_large", "broken", "partly_skipped"} {
 		m.catalogs.WithLabelValues(fault)
@@ -96,11 +98,26 @@ func NewMetrics(r prometheus.Registerer) *Metrics {
 }
 
 func (m *Metrics) request(code int, o outcome) {
-	label := "other"
-	if code >= 0 && code < len(m.codes) && m.codes[code] != "" {
-		label = m.codes[code]
+	at := slices.Index(outcomes[:], o)
+	if code < 0 || code >= len(m.counted) || at < 0 {
+		m.requests.WithLabelValues(codeLabel(code), string(o)).Inc()
+		return
 	}
-	m.requests.WithLabelValues(label, string(o)).Inc()
+	counter := m.counted[code][at].Load()
+	if counter == nil {
+		c := m.requests.WithLabelValues(codeLabel(code), string(o))
+		counter = &c
+		m.counted[code][at].Store(counter)
+	}
+	(*counter).Inc()
+}
+
+// codeLabel is a status code, if it is one that has a name.
+func codeLabel(code int) string {
+	if http.StatusText(code) == "" {
+		return "other"
+	}
+	return strconv.Itoa(code)
 }
 
 func (m *Metrics) identified(err error) {
@@ -112,5 +129,9 @@ func (m *Metrics) identified(err error) {
 }
 
 func (m *Metrics) refusal(reason validate.Reason) {
-	m.refusals.WithLabelValues(string(reason)).Inc()
+	if counter, ok := m.refused[reason]; ok {
+		counter.Inc()
+		return
+	}
+	m.refusals.WithLabelValues(string(reason)).Inc() // an error that is not of package validate
 }

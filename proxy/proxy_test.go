@@ -19,6 +19,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 
 	"authproxy/keystone"
+	"authproxy/proxy/socket"
 	"authproxy/validate"
 	"authproxy/validate/bind"
 )
@@ -272,13 +273,12 @@ func newRigOn(t *testing.T, up *upstream, change func(*Handler)) *rig {
 	if change != nil {
 		change(h)
 	}
-	if h.Transport == nil {
-		transport := NewTransport(h.Upstream, TransportOptions{})
-		t.Cleanup(transport.CloseIdleConnections)
-		h.Transport = transport
+	if h.Transport == nil && h.Relay == nil {
+		useClient(t, h, TransportOptions{})
 	}
 	g.Server = httptest.NewUnstartedServer(nil)
 	g.Server.Config = NewServer(h, ServerOptions{ReadHeaderTimeout: 5 * time.Second})
+	g.Server.Listener = socket.Listener{Listener: g.Server.Listener}
 	g.Server.Start()
 	t.Cleanup(g.Server.Close)
 	return g

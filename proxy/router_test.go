@@ -35,9 +35,7 @@ func newRoutedRig(t *testing.T, routes map[string]Route) (*rig, map[string]*upst
 			h = &Handler{}
 		}
 		h.Route, h.Validator, h.Upstream, h.Metrics = name, validator, target, metrics
-		transport := NewTransport(target, TransportOptions{})
-		t.Cleanup(transport.CloseIdleConnections)
-		h.Transport = transport
+		useClient(t, h, TransportOptions{})
 		route.Handler = h
 		ups[name], all = up, append(all, route)
 	}

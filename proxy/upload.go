@@ -1,20 +1,21 @@
 package proxy
 
 import (
-	"bytes"
 	"errors"
 	"io"
 	"net/http"
 	"sync"
 	"sync/atomic"
 	"time"
+
+	"authproxy/proxy/relay"
 )
 
 // upload is a request's body on its way to the upstream. It can be taken from the transport half-way.
 type upload struct {
 	body     io.ReadCloser
 	chunked  bool
-	released chan struct{} // closed when the handler returns
+	released chan struct{} // closed when the handler returns; nil where relay.ErrStop is understood
 
 	// eof: all was read; broken: the client's side failed.
 	eof, broken atomic.Bool
@@ -29,6 +30,9 @@ func (u *upload) Read(p []byte) (int, error) {
 	u.mu.Lock()
 	if u.taken {
 		u.mu.Unlock()
+		if u.released == nil {
+			return 0, relay.ErrStop
+		}
 		// An error now would make the transport close the connection that the answer is still being read from.
 		<-u.released
 		return 0, errTaken
@@ -50,33 +54,18 @@ func (u *upload) read(p []byte) (int, error) {
 
 func (u *upload) Close() error { return u.body.Close() }
 
+// stalls says that the client may not read an answer before it has sent all, and that it has not. Such a client is let finish,
+// within bounds (see Handler.DrainBytes), before it gets an early answer that refuses the upload; the upstream gets no more of it
+// then. The answer is fetched first, at least heldBody of it: the upstream may be closing a connection with unread data, which
+// destroys what was not fetched.
+func (u *upload) stalls() bool { return u.chunked && !u.eof.Load() }
+
 // heldBody is how much of an early answer's body is read before the client is let finish.
 const heldBody = 64 << 10
 
-// hold keeps an early answer (one that came before the upload was through) back until the client has sent all, within
-// bounds: see Handler.DrainBytes. The upstream gets no more of the upload.
-func (h *Handler) hold(x *exchange, res *http.Response) {
-	if !x.upload.chunked || x.upload.eof.Load() {
-		return
-	}
-	// The answer first: the upstream may be closing a connection with unread data, which destroys what was not fetched.
-	var head bytes.Buffer
-	_, err := io.CopyN(&head, res.Body, heldBody)
-	rest := io.Reader(res.Body) // an error comes again when the rest is read
-	if err != nil && res.ContentLength < 0 && len(res.TransferEncoding) == 0 {
-		rest = http.NoBody // this body ends where the connection does, which here commonly is by a reset
-	}
-	res.Body = struct {
-		io.Reader
-		io.Closer
-	}{io.MultiReader(&head, rest), res.Body}
-
-	h.drop(x)
-}
-
 // drop takes what is left of an upload away from the transport and reads it, if the client has to be let finish.
 func (h *Handler) drop(x *exchange) {
-	if !x.upload.chunked || x.upload.eof.Load() {
+	if !x.upload.stalls() {
 		return
 	}
 	h.readOut(x.w, func() io.Reader {

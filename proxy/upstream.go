@@ -11,6 +11,8 @@ import (
 	"net/url"
 	"strings"
 	"time"
+
+	"authproxy/proxy/relay"
 )
 
 // ParseUpstream reads where requests go: http://host:port, https://host, either with a path that is put before the
@@ -72,18 +74,47 @@ type TransportOptions struct {
 	DialTimeout time.Duration
 }
 
-// NewTransport makes the Transport for an upstream from ParseUpstream.
-func NewTransport(upstream *url.URL, o TransportOptions) *http.Transport {
+const (
+	maxIdle     = 512
+	idleTimeout = 60 * time.Second
+	// continueTimeout is how long a client's Expect: 100-continue waits for the upstream's word before the body goes out unasked.
+	continueTimeout = 30 * time.Second
+	maxAnswerHead   = 1 << 20
+)
+
+func (o TransportOptions) dialer(upstream *url.URL) dialFunc {
 	if o.DialTimeout == 0 {
 		o.DialTimeout = 5 * time.Second
 	}
 	dialer := &net.Dialer{Timeout: o.DialTimeout, KeepAlive: 30 * time.Second}
-	dial := dialer.DialContext
 	if upstream.Scheme == "unix" {
-		dial = func(ctx context.Context, _, _ string) (net.Conn, error) {
+		return func(ctx context.Context, _, _ string) (net.Conn, error) {
 			return dialer.DialContext(ctx, "unix", upstream.Path)
 		}
 	}
+	return dialer.DialContext
+}
+
+// NewRelay makes the Client for an upstream from ParseUpstream, over HTTP/1.1.
+func NewRelay(upstream *url.URL, o TransportOptions) *relay.Client {
+	dial, port := o.dialer(upstream), upstream.Port()
+	if port == "" {
+		port = map[string]string{"http": "80", "https": "443"}[upstream.Scheme]
+	}
+	if upstream.Scheme == "https" {
+		dial = o.dialTLS(upstream, dial)
+	}
+	address := net.JoinHostPort(upstream.Hostname(), port)
+	return &relay.Client{
+		DisableKeepAlives: o.DisableKeepAlives,
+		MaxIdle:           maxIdle, IdleTimeout: idleTimeout, MaxHead: maxAnswerHead, ContinueTimeout: continueTimeout,
+		Dial: func(ctx context.Context) (net.Conn, error) { return dial(ctx, "tcp", address) },
+	}
+}
+
+// NewTransport makes the Transport for an upstream from ParseUpstream.
+func NewTransport(upstream *url.URL, o TransportOptions) *http.Transport {
+	dial := o.dialer(upstream)
 	if !o.http2() { // there, many requests share a connection, and one that cannot be written to is of no use to any
 		dial = patient(dial)
 	}
@@ -94,15 +125,14 @@ func NewTransport(upstream *url.URL, o TransportOptions) *http.Transport {
 		Protocols:           o.protocols(),
 		HTTP2:               http2Config(),
 		DisableKeepAlives:   o.DisableKeepAlives,
-		MaxIdleConnsPerHost: 512,
-		IdleConnTimeout:     60 * time.Second,
+		MaxIdleConnsPerHost: maxIdle,
+		IdleConnTimeout:     idleTimeout,
 		// Else the transport asks for gzip itself and unpacks stored objects on the way: body, length and ETag disagree.
-		DisableCompression: true,
-		// How long a client's Expect: 100-continue waits for the upstream's word before the body goes out unasked.
-		ExpectContinueTimeout: 30 * time.Second,
+		DisableCompression:    true,
+		ExpectContinueTimeout: continueTimeout,
 		// A PKI token and a catalog leave in one segment train rather than in 4 KiB steps.
 		WriteBufferSize:        64 << 10,
 		ReadBufferSize:         16 << 10,
-		MaxResponseHeaderBytes: 1 << 20,
+		MaxResponseHeaderBytes: maxAnswerHead,
 	}
 }

@@ -120,9 +120,10 @@ func TestTLSUpstream(t *testing.T) {
 		roots  *x509.CertPool
 		status int
 	}{"known": {roots, 200}, "unknown": {nil, 502}} {
-		transport := NewTransport(target, TransportOptions{TLS: func() *tls.Config { return &tls.Config{RootCAs: tt.roots} }})
-		defer transport.CloseIdleConnections()
-		g := newRigOn(t, newUpstream(t), func(h *Handler) { h.Upstream, h.Transport = target, transport })
+		g := newRigOn(t, newUpstream(t), func(h *Handler) {
+			h.Upstream = target
+			useClient(t, h, TransportOptions{TLS: func() *tls.Config { return &tls.Config{RootCAs: tt.roots} }})
+		})
 		res, _ := g.raw("GET / HTTP/1.1\r\nHost: front\r\nX-Auth-Token: alice\r\nConnection: close\r\n\r\n")
 		if res.StatusCode != tt.status {
 			t.Errorf("%s: %d, want %d", name, res.StatusCode, tt.status)
@@ -147,13 +148,7 @@ func TestUpstreamIgnoresProxyVariables(t *testing.T) {
 func TestKeepAlive(t *testing.T) {
 	for _, off := range []bool{false, true} {
 		up := newUpstream(t)
-		target, err := ParseUpstream(up.url(), false)
-		if err != nil {
-			t.Fatal(err)
-		}
-		transport := NewTransport(target, TransportOptions{DisableKeepAlives: off})
-		defer transport.CloseIdleConnections()
-		g := newRigOn(t, up, func(h *Handler) { h.Transport = transport })
+		g := newRigOn(t, up, func(h *Handler) { useClient(t, h, TransportOptions{DisableKeepAlives: off}) })
 		g.raw("GET / HTTP/1.1\r\nHost: h\r\nX-Auth-Token: alice\r\nConnection: close\r\n\r\n")
 		if said := up.next().cgi()["CONNECTION"]; (said == "close") != off {
 			t.Errorf("DisableKeepAlives %v: Connection: %q", off, said)

@@ -350,7 +350,7 @@ func TestDefaultsOfTheZeroHandler(t *testing.T) {
 	if h.DelayAuthDecision || h.ServiceTokenRoles[0] != "service" || h.DrainBytes != 64<<20 || h.challenge != "Keystone" || h.retryAfter != "5" {
 		t.Errorf("defaults: %+v", h)
 	}
-	h.Transport.(*http.Transport).CloseIdleConnections()
+	h.Relay.CloseIdle()
 }
 
 // The proxy's own work for a request with a cached token, without sockets.

@@ -43,7 +43,7 @@ type parts struct {
 	events       *events.Poller
 	shared       *sharedcache.Cache
 	validator    *validate.Validator
-	transports   []*http.Transport
+	closeIdle    []func() // each closes the connections to an upstream that are not in use
 	data, admin  *http.Server
 
 	dataAddress, adminAddress listen.Address

@@ -13,7 +13,9 @@ import (
 func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGINT, syscall.SIGTERM)
 	context.AfterFunc(ctx, stop) // a second signal ends the process at once
+	release := raiseHeapFloor()
 	err := run(ctx, os.Args, os.Stdout, os.Stderr)
+	release()
 	stop()
 	if err != nil {
 		fmt.Fprintln(os.Stderr, "authproxy:", err)

@@ -85,9 +85,18 @@ func readRoute(d config.Route, insecurePlaintext bool) (r route, err error) {
 	return r, nil
 }
 
+// The clients that there are for requests to the upstream; HTTP/2 takes the standard one. None named is the first.
+const (
+	relayClient    = "relay"
+	standardClient = "standard"
+)
+
 // buildRoutes makes the handler of all requests.
 func (p *parts) buildRoutes(routes []route) (http.Handler, error) {
 	s, c := p.settings, p.settings.token
+	if s.upstreamClient != "" && s.upstreamClient != relayClient && s.upstreamClient != standardClient {
+		return nil, fmt.Errorf("--upstream-client %q: want %s or %s", s.upstreamClient, relayClient, standardClient)
+	}
 	config, err := p.buildUpstreamTLS(routes)
 	if err != nil {
 		return nil, err
@@ -115,14 +124,11 @@ func (p *parts) buildRoutes(routes []route) (http.Handler, error) {
 	metrics := proxy.NewMetrics(p.registry)
 	var ways []proxy.Route
 	for _, r := range routes {
-		transport := proxy.NewTransport(r.upstream, proxy.TransportOptions{DisableKeepAlives: !s.upstreamKeepAlive, TLS: config, Protocol: r.UpstreamProtocol})
-		p.transports = append(p.transports, transport)
 		handler := &proxy.Handler{
 			Route:                             r.Name,
 			Validator:                         p.validator,
 			Upstream:                          r.upstream,
 			UpstreamHTTP2:                     r.UpstreamProtocol == proxy.H2 || r.UpstreamProtocol == proxy.H2C,
-			Transport:                         transport,
 			DelayAuthDecision:                 r.DelayAuthDecision,
 			ChallengeURI:                      challengeURI(c),
 			ServiceTokenRoles:                 c.ServiceTokenRoles,
@@ -138,6 +144,15 @@ func (p *parts) buildRoutes(routes []route) (http.Handler, error) {
 			GuardHeader:                       guardHeader,
 			Metrics:                           metrics,
 			Log:                               p.log,
+		}
+		o := proxy.TransportOptions{DisableKeepAlives: !s.upstreamKeepAlive, TLS: config, Protocol: r.UpstreamProtocol}
+		if s.upstreamClient == standardClient || handler.UpstreamHTTP2 {
+			transport := proxy.NewTransport(r.upstream, o)
+			handler.Transport = transport
+			p.closeIdle = append(p.closeIdle, transport.CloseIdleConnections)
+		} else {
+			handler.Relay = proxy.NewRelay(r.upstream, o)
+			p.closeIdle = append(p.closeIdle, handler.Relay.CloseIdle)
 		}
 		if p.senders != nil {
 			handler.Peers, handler.Negotiate = p.senders.identifier, p.senders.kerberos != nil
@@ -189,8 +204,8 @@ func (p *parts) buildUpstreamTLS(routes []route) (func() *tls.Config, error) {
 		if err := t.Load(); err != nil {
 			return err
 		}
-		for _, transport := range p.transports {
-			transport.CloseIdleConnections() // they were made with the old files
+		for _, closeIdle := range p.closeIdle {
+			closeIdle() // they were made with the old files
 		}
 		return nil
 	}

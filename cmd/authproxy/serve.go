@@ -15,6 +15,7 @@ import (
 
 	"authproxy/certs"
 	"authproxy/proxy/listen"
+	"authproxy/proxy/socket"
 )
 
 // lifetime is what the shutdown needs to know of the requests, and the requests of the shutdown.
@@ -102,6 +103,7 @@ func (p *parts) serve(ctx context.Context) error {
 		group.Go(func() error { return w.Run(work) })
 	}
 	where := urlOf(data, p.listener != nil)
+	data = socket.Listener{Listener: data}
 	if p.listener != nil {
 		data = tls.NewListener(data, p.listener.Config())
 	}
@@ -202,8 +204,8 @@ func (p *parts) shutdown(cut context.CancelFunc) {
 }
 
 func (p *parts) close() {
-	for _, t := range p.transports {
-		t.CloseIdleConnections()
+	for _, f := range p.closeIdle {
+		f()
 	}
 	if p.identity != nil {
 		p.identity.Close()

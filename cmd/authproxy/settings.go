@@ -21,6 +21,7 @@ type settings struct {
 	upstream                                            string
 	insecureUpstream                                    bool
 	upstreamKeepAlive                                   bool
+	upstreamClient                                      string
 	upstreamCAFile                                      string
 	upstreamCertFile, upstreamKeyFile, upstreamProtocol string
 	guardFile, guardHeader                              string
@@ -75,6 +76,8 @@ func ownOptions() []ownOption {
 			func(s *settings) any { return &s.insecureUpstream }},
 		{"upstream-keepalive", "use connections to the upstream more than once; false for uwsgi's http-socket", "true",
 			func(s *settings) any { return &s.upstreamKeepAlive }},
+		{"upstream-client", "what carries requests to the upstream: relay, which is authproxy's own, or standard, which is Go's and costs more", "relay",
+			func(s *settings) any { return &s.upstreamClient }},
 		{"upstream-cafile", "PEM file of the CAs that may sign an https upstream's certificate, instead of the system's", "",
 			func(s *settings) any { return &s.upstreamCAFile }},
 		{"upstream-certfile", "PEM file of the TLS client certificate for an https upstream; taken into use when it changes, as upstream-cafile is", "",

@@ -195,14 +195,42 @@ func isASCII(v string) bool {
 
 // Identity is the header block of one token, made once and shared by all requests that bring the token: read-only.
 type Identity struct {
-	user, service []field
+	user, service block
 	catalog       CatalogReport
 }
 
-// A field shares its one-element slice with every request it is set on.
+// A block is header fields in both of the ways in which they are needed, with the bytes of both kept once.
+type block struct {
+	text   string // lines "Name: value", each ended by CRLF
+	fields []field
+}
+
+// A field shares its one-element slice, a part of the block's text, with every request it is set on.
 type field struct {
 	name   string
 	values []string
+}
+
+func makeBlock(pairs [][2]string) block {
+	var text strings.Builder
+	for _, p := range pairs {
+		text.WriteString(p[0] + ": " + p[1] + "\r\n")
+	}
+	b := block{text: text.String(), fields: make([]field, len(pairs))}
+	at := 0
+	for i, p := range pairs {
+		from := at + len(p[0]) + len(": ")
+		at = from + len(p[1])
+		b.fields[i] = field{p[0], []string{b.text[from:at]}}
+		at += len("\r\n")
+	}
+	return b
+}
+
+func (b *block) set(h http.Header) {
+	for _, f := range b.fields {
+		h[f.name] = f.values
+	}
 }
 
 // Prepare makes the header block of a token. Errors wrap ErrUnsafe or ErrNoProject.
@@ -214,6 +242,7 @@ func Prepare(t *keystone.Token, o Options) (*Identity, error) {
 		return nil, err
 	}
 	id := &Identity{}
+	var user, service [][2]string
 	for _, r := range table {
 		if r.value == nil {
 			continue
@@ -229,33 +258,35 @@ func Prepare(t *keystone.Token, o Options) (*Identity, error) {
 		if err != nil {
 			return nil, err
 		}
-		values := []string{v}
-		id.user = append(id.user, field{r.user, values})
+		user = append(user, [2]string{r.user, v})
 		if r.service != "" {
-			id.service = append(id.service, field{r.service, values})
+			service = append(service, [2]string{r.service, v})
 		}
 	}
 	if !o.OmitCatalog {
 		var text string
 		if text, id.catalog = catalogOf(t, o.MaxCatalog); text != "" {
-			id.user = append(id.user, field{catalogHeader, []string{text}})
+			user = append(user, [2]string{catalogHeader, text})
 		}
 	}
+	id.user, id.service = makeBlock(user), makeBlock(service)
 	return id, nil
 }
 
 // Set writes the headers of a confirmed user token. Strip comes first: Set does not remove what it has no value for.
-func (id *Identity) Set(h http.Header) {
-	for _, f := range id.user {
-		h[f.name] = f.values
-	}
-}
+func (id *Identity) Set(h http.Header) { id.user.set(h) }
 
 // SetService writes the headers of a confirmed service token.
-func (id *Identity) SetService(h http.Header) {
-	for _, f := range id.service {
-		h[f.name] = f.values
-	}
+func (id *Identity) SetService(h http.Header) { id.service.set(h) }
+
+// Append appends what Set sets to the head of a request, and says how many lines that are.
+func (id *Identity) Append(head []byte) ([]byte, int) {
+	return append(head, id.user.text...), len(id.user.fields)
+}
+
+// AppendService does so for SetService.
+func (id *Identity) AppendService(head []byte) ([]byte, int) {
+	return append(head, id.service.text...), len(id.service.fields)
 }
 
 // Catalog says what became of the token's service catalog.
@@ -268,6 +299,14 @@ func SetInvalid(h http.Header) { h[status] = invalid }
 
 // SetServiceInvalid marks a request whose service token does not hold.
 func SetServiceInvalid(h http.Header) { h[serviceStatus] = invalid }
+
+// AppendInvalid appends what SetInvalid sets to the head of a request, and says how many lines that are.
+func AppendInvalid(head []byte) ([]byte, int) { return append(head, status+": Invalid\r\n"...), 1 }
+
+// AppendServiceInvalid does so for SetServiceInvalid.
+func AppendServiceInvalid(head []byte) ([]byte, int) {
+	return append(head, serviceStatus+": Invalid\r\n"...), 1
+}
 
 // checkRoles refuses role names that a comma-separated list cannot carry: at the other end "member,admin" is two roles.
 func checkRoles(roles []keystone.Role) error {
