@@ -88,7 +88,7 @@ func TestOpenLoop(t *testing.T) {
 			}
 			return 0
 		}, false},
-		"too slow":  {func(int) time.Duration { return 20 * time.Millisecond }, true},
+		"too slow": {func(int) time.Duration { return 20 * time.Millisecond }, true},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()

@@ -29,6 +29,7 @@ type peer struct {
 }
 
 const (
+	directName    = "direct, no proxy"
 	baseName      = "HAProxy, jwt_verify RS256" // what ratios are to
 	authproxyName = "authproxy, PKI"
 	authTokenName = "auth_token under uwsgi, PKI"
@@ -41,7 +42,7 @@ func peers() []peer {
 	relay.name, relay.command = authproxyName, authproxy("relay")
 	standard.name, standard.command = "authproxy, PKI, --upstream-client standard", authproxy("standard")
 	return []peer{
-		{name: "direct, no proxy"},
+		{name: directName},
 		{name: "nginx, plain", command: nginx},
 		{name: "HAProxy, plain", command: haproxy(false)},
 		{name: "httputil.ReverseProxy, plain", command: reverseProxy},

@@ -134,6 +134,9 @@ func latencyCells(all []latencies) string {
 // full is the share of a core from which on it counts as busy.
 const full = 0.9
 
+// quiet is the p99 in ms, without any proxy, up to which latencies say something.
+const quiet = 1.0
+
 // notes say what has to be known to read the table.
 func (b *bench) notes(rows []*row) (notes []string) {
 	notes = append(notes, "CPU is the processor time of the proxy's own processes as the kernel accounts it. Each has one core to itself; client, upstream and what "+
@@ -141,6 +144,11 @@ func (b *bench) notes(rows []*row) (notes []string) {
 		"uwsgi without a check, get no token.",
 		fmt.Sprintf("authproxy has room for all tokens in its cache (`--cache-size-bytes %d`).", cacheBytes),
 		"Latency is from when a request was due to when its answer was there, at a fixed rate (an open loop): the median of the rounds' percentiles.")
+	for _, r := range rows {
+		if p99 := over(r.latency, func(l latencies) float64 { return micros(l.p99) / 1000 }).median; r.name == directName && p99 > quiet {
+			notes = append(notes, fmt.Sprintf("This machine had other work to do: without any proxy a request in a hundred took %.1f ms or more. Latencies of this run tell more of that than of the proxies.", p99))
+		}
+	}
 	var slack []string
 	for _, r := range rows {
 		if got := r.samples[hot]; len(got) > 0 && over(got, busyOf).median < full && over(got, cpuOf).median > 0 {
