@@ -9,13 +9,13 @@ import (
 	"net/url"
 	"slices"
 
+	"authproxy/certs/reload"
 	"authproxy/keystone/config"
-	"authproxy/peer"
+	"authproxy/keystone/peer"
 	"authproxy/proxy"
 	"authproxy/proxy/anonymous"
 	"authproxy/proxy/guard"
 	"authproxy/proxy/headers"
-	"authproxy/reload"
 	"authproxy/validate/bind"
 )
 

@@ -65,12 +65,16 @@ type Keystone struct {
 	AuthMethods []string
 
 	// [catalog]. TemplateFile is as written; ComputePort is for URLs.
-	CatalogDriver string // "sql" or "templated"
+	CatalogDriver string // "sql", "templated", or "endpoint_filter.sql" for catalogs that show the endpoints of a project alone
 	TemplateFile  string
 	ComputePort   int
 
 	// [identity]
 	DefaultDomainID string
+
+	Trust          Trust
+	EndpointFilter EndpointFilter
+	OAuth1         OAuth1
 
 	apiCompat string
 	limits    [len(limitSections)]string // of ListLimits, as written
@@ -87,6 +91,26 @@ type Signing struct {
 	CertSubject       string // "/C=US/…/CN=www.example.com"
 
 	tokenFormat string
+}
+
+// Trust is the [trust] section.
+type Trust struct {
+	Enabled           bool
+	AllowRedelegation bool
+	// MaxRedelegationCount is how often a trust can be passed on.
+	MaxRedelegationCount int
+}
+
+// OAuth1 is the [oauth1] section: how long tokens of OAuth live, 0 for ever.
+type OAuth1 struct {
+	RequestTokenDuration time.Duration
+	AccessTokenDuration  time.Duration
+}
+
+// EndpointFilter is the [endpoint_filter] section. It counts where CatalogDriver is "endpoint_filter.sql".
+type EndpointFilter struct {
+	// AllIfNone gives projects that no endpoint is associated with the whole catalog.
+	AllIfNone bool
 }
 
 // Effective lists every option that has an effect with its value, secrets masked, and where it came from.
@@ -125,7 +149,7 @@ func LoadKeystone(in Input) (*Keystone, error) {
 }
 
 func keystoneTable() []field[Keystone] {
-	return slices.Concat(defaultFields(), resourceFields(), tokenFields(), senderFields(), guessingFields(), signingFields(), tlsFields(), driverFields())
+	return slices.Concat(defaultFields(), resourceFields(), tokenFields(), senderFields(), guessingFields(), signingFields(), delegationFields(), tlsFields(), driverFields())
 }
 
 func defaultFields() []field[Keystone] {
@@ -200,8 +224,8 @@ func defaultFields() []field[Keystone] {
 		{Option{Section: "database", Name: "max_overflow", Default: "20", Min: 0, Max: 10000,
 			Deprecated: []string{"DEFAULT.sql_max_overflow", "DATABASE.sqlalchemy_max_overflow"}, Help: "further connections under load"},
 			func(k *Keystone) any { return &k.Database.MaxOverflow }},
-		{Option{Section: "catalog", Name: "driver", Default: "sql", Choices: []string{"sql", "templated"}, dotted: className("keystone.catalog.backends.", ".Catalog"),
-			Help: "where the catalog is: sql, or templated for template_file"},
+		{Option{Section: "catalog", Name: "driver", Default: "sql", Choices: []string{"sql", "templated", "endpoint_filter.sql"}, dotted: catalogDriver,
+			Help: "where the catalog is: sql, templated for template_file, or endpoint_filter.sql to show each project the endpoints that are associated with it"},
 			func(k *Keystone) any { return &k.CatalogDriver }},
 		{Option{Section: "catalog", Name: "template_file", Default: "default_catalog.templates",
 			Help: "file of the catalog, beside the configuration file unless it is absolute"},
@@ -230,8 +254,8 @@ func tokenFields() []field[Keystone] {
 		{Option{Section: "token", Name: "enforce_token_bind", Default: "permissive", rule: checkBind,
 			Help: "disabled, permissive, strict, required, or the name of the mechanism that every token must be bound to (kerberos, x509)"},
 			func(k *Keystone) any { return &k.EnforceTokenBind }},
-		{Option{Section: "auth", Name: "methods", Default: "password,token", Choices: []string{"external", "kerberos", "password", "token"},
-			Help: "ways to log in: external, kerberos, password, token"},
+		{Option{Section: "auth", Name: "methods", Default: "password,token,oauth1", Choices: []string{"external", "kerberos", "password", "token", "oauth1"},
+			Help: "ways to log in: external, kerberos, password, token, oauth1"},
 			func(k *Keystone) any { return &k.AuthMethods }},
 	}
 }
@@ -258,6 +282,26 @@ func signingFields() []field[Keystone] {
 	}
 }
 
+func delegationFields() []field[Keystone] {
+	return []field[Keystone]{
+		{Option{Section: "trust", Name: "enabled", Default: "true", Help: "let users trust each other with roles (OS-TRUST)"},
+			func(k *Keystone) any { return &k.Trust.Enabled }},
+		{Option{Section: "trust", Name: "allow_redelegation", Default: "false", Help: "let who was trusted pass that on"},
+			func(k *Keystone) any { return &k.Trust.AllowRedelegation }},
+		{Option{Section: "trust", Name: "max_redelegation_count", Default: "3", Min: 0, Max: 100, Help: "how often a trust can be passed on"},
+			func(k *Keystone) any { return &k.Trust.MaxRedelegationCount }},
+		{Option{Section: "oauth1", Name: "request_token_duration", Default: "28800", Min: 0, Max: 10 * 365 * 86400,
+			Help: "seconds that a program's request to act for a user can be granted, 0 for ever"},
+			func(k *Keystone) any { return &k.OAuth1.RequestTokenDuration }},
+		{Option{Section: "oauth1", Name: "access_token_duration", Default: "86400", Min: 0, Max: 10 * 365 * 86400,
+			Help: "seconds that a program can act for a user who granted that, 0 for ever"},
+			func(k *Keystone) any { return &k.OAuth1.AccessTokenDuration }},
+		{Option{Section: "endpoint_filter", Name: "return_all_endpoints_if_no_filter", Default: "true",
+			Help: "give projects without endpoints of their own the whole catalog, where [catalog] driver shows a project its own"},
+			func(k *Keystone) any { return &k.EndpointFilter.AllIfNone }},
+	}
+}
+
 // driverFields are options that ask for a part by name, of which there is one. They have no place in Keystone: any other
 // value is an error.
 func driverFields() []field[Keystone] {
@@ -270,6 +314,7 @@ func driverFields() []field[Keystone] {
 		only("auth", "kerberos", "class of the method kerberos", checkClass("keystone.auth.plugins.external.KerberosDomain", "KerberosDomain")),
 		only("auth", "password", "class of the method password", checkClass("keystone.auth.plugins.password.Password", "password")),
 		only("auth", "token", "class of the method token", checkClass("keystone.auth.plugins.token.Token", "token")),
+		only("auth", "oauth1", "class of the method oauth1", checkClass("keystone.auth.plugins.oauth1.OAuth", "oauth1")),
 		only("identity", "domain_specific_drivers_enabled", "one identity driver for each domain", checkNoDomainDrivers),
 		only("token", "driver", "where tokens are kept",
 			checkClass("keystone.token.persistence.backends.sql.Token", "keystone.token.backends.sql.Token", "sql")),

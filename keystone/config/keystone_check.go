@@ -20,6 +20,14 @@ func className(prefix, suffix string) func(string) string {
 	}
 }
 
+// catalogDriver takes Kilo's names of the catalog's classes for the later short ones.
+func catalogDriver(text string) string {
+	if text == "keystone.contrib.endpoint_filter.backends.catalog_sql.EndpointFilterCatalog" {
+		return "endpoint_filter.sql"
+	}
+	return className("keystone.catalog.backends.", ".Catalog")(text)
+}
+
 // checkClass accepts the names of the one implementation that is there.
 func checkClass(names ...string) func(string) error {
 	return func(text string) error {

@@ -68,6 +68,11 @@ func issueToken(c *call) error {
 	if err := shortIDs(request, c.s.maxParam()); err != nil {
 		return err
 	}
+	if slices.Contains(request.Methods, "oauth1") {
+		if request.OAuth1, err = c.signedRequest(); err != nil {
+			return err
+		}
+	}
 	request.Peer, request.Address = c.peer(), c.address()
 	request.NoCatalog = flag(c.r.URL.Query(), "nocatalog")
 	issued, err := c.issue(request)

@@ -107,7 +107,11 @@ func scopeSection(auth object) (tokens.Scope, error) {
 	case "unscoped":
 		return tokens.Scope{Kind: tokens.ScopeUnscoped}, nil
 	case "OS-TRUST:trust":
-		return tokens.Scope{}, fault.NotImplemented{What: "Trusts are not supported."}
+		id, err := inner.text("id")
+		if err != nil || id == nil || *id == "" {
+			return tokens.Scope{}, fault.Missing("id", kinds[0])
+		}
+		return tokens.Scope{Kind: tokens.ScopeTrust, Ref: tokens.Ref{ID: *id}}, nil
 	}
 	if !ok {
 		return tokens.Scope{}, fault.Missing("id or name", kinds[0])

@@ -7,7 +7,11 @@ import (
 )
 
 func (s *Server) endpointRoutes(r routes) {
-	add(r, resource[catalog.Endpoint]{
+	add(r, s.endpoints())
+}
+
+func (s *Server) endpoints() resource[catalog.Endpoint] {
+	return resource[catalog.Endpoint]{
 		one: "endpoint", many: "endpoints", section: "catalog",
 		filters: map[string]filter.Kind{"interface": filter.Text, "service_id": filter.Text, "region_id": filter.Text},
 		create:  createEndpoint,
@@ -22,7 +26,7 @@ func (s *Server) endpointRoutes(r routes) {
 				"region_id": region, "region": region,
 			}, v.Extra
 		},
-	})
+	}
 }
 
 var endpointFields = []string{"service_id", "interface", "url", "region_id", "region", "enabled"}

@@ -26,6 +26,18 @@ var homeNames = map[string]string{
 	"/users/{user_id}/password":   "user_change_password",
 	"/auth/tokens/OS-PKI/revoked": "revocations",
 	"/OS-SIMPLE-CERT/ca":          "ca_certificate",
+
+	"/OS-OAUTH1/request_token":                "request_tokens",
+	"/OS-OAUTH1/access_token":                 "access_tokens",
+	"/OS-OAUTH1/authorize/{request_token_id}": "authorize_request_token",
+
+	"/policies/{policy_id}/OS-ENDPOINT-POLICY/endpoints/{endpoint_id}":                   "endpoint_policy_association",
+	"/policies/{policy_id}/OS-ENDPOINT-POLICY/services/{service_id}":                     "service_policy_association",
+	"/policies/{policy_id}/OS-ENDPOINT-POLICY/services/{service_id}/regions/{region_id}": "region_and_service_policy_association",
+
+	"/OS-EP-FILTER/endpoint_groups/{endpoint_group_id}/projects/{project_id}": "endpoint_group_to_project_association",
+	"/OS-EP-FILTER/endpoint_groups/{endpoint_group_id}/projects":              "projects_associated_with_endpoint_group",
+	"/OS-EP-FILTER/endpoint_groups/{endpoint_group_id}/endpoints":             "endpoints_in_endpoint_group",
 }
 
 // coreParams are the variables that are the same in extensions.

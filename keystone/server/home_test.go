@@ -38,6 +38,7 @@ func TestHome(t *testing.T) {
 	beyondKilo := []string{
 		"ext/OS-INHERIT/1.0/rel/project_group_roles_inherited_to_projects",
 		"ext/OS-INHERIT/1.0/rel/project_user_roles_inherited_to_projects",
+		"ext/OS-EP-FILTER/1.0/rel/project_endpoint_groups",
 	}
 	c := newCloud(t, "uuid", "[os_inherit]", "enabled = true")
 	ours := map[string]map[string]any{"json home root": c.home("/", "application/json-home"), "json home v3": c.home("/v3/", "application/json-home")}

@@ -13,10 +13,10 @@ import (
 // clusterVariable names the directory of a PostgreSQL cluster that all tests are to keep their data in.
 const clusterVariable = "AUTHPROXY_TEST_CLUSTER"
 
-// connection is where a cloud keeps its data: a file of its own, or a database of its own in the cluster.
+// connection is where a cloud keeps its data: a file of its own, or a schema of its own in the cluster.
 func connection(t *testing.T, file string) string {
 	if dir := os.Getenv(clusterVariable); dir != "" {
-		return postgrestest.Database(t, dir)
+		return postgrestest.Schema(t, dir)
 	}
 	return "sqlite:///" + file
 }

@@ -13,6 +13,8 @@ import (
 // resource is a kind of object that clients create, read, change and delete in the one way that the Identity API has for all.
 type resource[T any] struct {
 	one, many string // "user", "users"
+	// under is where the collection is below /v3/: "OS-EP-FILTER/" for that extension.
+	under string
 	// section is that of keystone.conf whose list_limit bounds lists, "" for the one of [DEFAULT].
 	section string
 	filters map[string]filter.Kind
@@ -28,22 +30,31 @@ type resource[T any] struct {
 	// extraOnUpdate repeats the client's attributes under "extra" in the answer to PATCH, a habit of Keystone's that old
 	// clients rely on.
 	extraOnUpdate bool
+	// noDelegated keeps delegated tokens from it.
+	noDelegated bool
 }
 
 // add puts the routes of a resource on a listener.
 func add[T any](r routes, res resource[T]) {
-	collection, single := "/v3/"+res.many, "/v3/"+res.many+"/{id}"
+	collection := "/v3/" + res.under + res.many
+	single := collection + "/{id}"
 	can := func(verb, name string) guard { return guard{action: "identity:" + verb + "_" + name} }
 	create, list := can("create", res.one), can("list", res.many)
 	create.member, list.filters = res.one, res.filters
 	get, update, remove := can("get", res.one), can("update", res.one), can("delete", res.one)
 	update.member = res.one
 	get.objects, update.objects, remove.objects = res.inPath("id"), res.inPath("id"), res.inPath("id")
-	r.on("POST", collection, create.protect(res.handleCreate))
-	r.on("GET HEAD", collection, list.protect(res.handleList))
-	r.on("GET HEAD", single, get.protect(res.handleGet))
-	r.on("PATCH", single, update.protect(res.handleUpdate))
-	r.on("DELETE", single, remove.protect(res.handleDelete))
+	on := func(methods, path string, g guard, h handler) {
+		if res.noDelegated {
+			h = noDelegated(h)
+		}
+		r.on(methods, path, g.protect(h))
+	}
+	on("POST", collection, create, res.handleCreate)
+	on("GET HEAD", collection, list, res.handleList)
+	on("GET HEAD", single, get, res.handleGet)
+	on("PATCH", single, update, res.handleUpdate)
+	on("DELETE", single, remove, res.handleDelete)
 }
 
 func (res *resource[T]) handleCreate(c *call) error {
@@ -148,7 +159,7 @@ func (res *resource[T]) body(c *call, v T) map[string]any {
 	body := maps.Clone(nonNil(extra))
 	maps.Copy(body, attributes)
 	body["id"] = id
-	body["links"] = map[string]any{"self": c.base() + "/v3/" + res.many + "/" + pathEscape(id)}
+	body["links"] = map[string]any{"self": c.base() + "/v3/" + res.under + res.many + "/" + pathEscape(id)}
 	return body
 }
 

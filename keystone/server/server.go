@@ -19,13 +19,18 @@ import (
 	"github.com/gorilla/mux"
 	"github.com/prometheus/client_golang/prometheus"
 
+	"authproxy/keystone/peer"
 	"authproxy/keystone/server/assignment"
 	"authproxy/keystone/server/catalog"
+	"authproxy/keystone/server/credential"
+	"authproxy/keystone/server/endpointfilter"
 	"authproxy/keystone/server/fault"
 	"authproxy/keystone/server/identity"
+	"authproxy/keystone/server/oauth1"
+	"authproxy/keystone/server/policies"
 	"authproxy/keystone/server/policy"
 	"authproxy/keystone/server/tokens"
-	"authproxy/peer"
+	"authproxy/keystone/server/trust"
 	"authproxy/validate/bind"
 )
 
@@ -42,11 +47,17 @@ type Policy interface {
 
 // Server is the Identity API over its subsystems.
 type Server struct {
-	Identity   *identity.Manager
-	Assignment *assignment.Manager
-	Catalog    *catalog.Manager
-	Tokens     *tokens.Manager
-	Policy     Policy
+	Identity       *identity.Manager
+	Assignment     *assignment.Manager
+	Catalog        *catalog.Manager
+	Tokens         *tokens.Manager
+	Policy         Policy
+	Credentials    *credential.Manager
+	Policies       *policies.Manager
+	EndpointFilter *endpointfilter.Manager
+	OAuth1         *oauth1.Manager
+	// Trusts is nil where there are none ([trust] enabled).
+	Trusts *trust.Manager
 
 	// Peers says who sends a request; nil where nothing does.
 	Peers Peers
@@ -253,6 +264,11 @@ func (s *Server) Handler(l Listener) http.Handler {
 	s.regionRoutes(r)
 	s.serviceRoutes(r)
 	s.endpointRoutes(r)
+	s.credentialRoutes(r)
+	s.policyRoutes(r)
+	s.endpointFilterRoutes(r)
+	s.trustRoutes(r)
+	s.oauth1Routes(r)
 	s.routesV2(r)
 	unknown := s.serve(l, "unknown", func(*call) error { return errNoRoute })
 	r.NotFoundHandler, r.MethodNotAllowedHandler = unknown, unknown

@@ -13,7 +13,7 @@ func (s *Server) userRoutes(r routes) {
 	users := s.users()
 	add(r, users)
 	password := guard{action: "identity:change_password", member: "user", objects: users.inPath("id")}
-	r.on("POST", "/v3/users/{id}/password", password.protect(changePassword))
+	r.on("POST", "/v3/users/{id}/password", password.protect(noDelegated(changePassword)))
 	projects := s.projects()
 	own := guard{action: "identity:list_user_projects", filters: projects.filters, objects: users.inPath("id")}
 	r.on("GET HEAD", "/v3/users/{id}/projects", own.protect(func(c *call) error {

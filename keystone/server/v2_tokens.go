@@ -201,7 +201,7 @@ func changeOwnPasswordV2(c *call) error {
 		return err
 	}
 	t, id := c.caller.Token, c.param("user_id")
-	if t == nil || t.User.ID != id || t.User.Domain.ID != assignment.DefaultDomainID {
+	if t == nil || c.delegated() || t.User.ID != id || t.User.Domain.ID != assignment.DefaultDomainID {
 		return fault.Forbidden{Message: "The token belongs to another user."}
 	}
 	if err := c.s.Identity.ChangePassword(c.ctx(), identity.Login{User: identity.Ref{ID: id}, Password: original, Address: c.address()}, password); err != nil {

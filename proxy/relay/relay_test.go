@@ -442,3 +442,45 @@ func TestBodyThatBreaksOff(t *testing.T) {
 type failing struct{ err error }
 
 func (f failing) Read([]byte) (int, error) { return 0, f.err }
+
+// The end of the context ends an exchange also where the upstream never pauses, so that no read ever waits.
+func TestEndOfAnEndlessAnswer(t *testing.T) {
+	l, err := net.Listen("tcp", "127.0.0.1:0") // a pipe is watched from the beginning, as TLS is
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	var wg sync.WaitGroup
+	wg.Go(func() {
+		there, err := l.Accept()
+		if err != nil {
+			return
+		}
+		defer there.Close()
+		r := bufio.NewReader(there)
+		for line := ""; line != "\r\n"; {
+			line, _ = r.ReadString('\n')
+		}
+		_, err = io.WriteString(there, "HTTP/1.1 200 OK\r\n\r\n")
+		for err == nil {
+			_, err = there.Write(make([]byte, 1000))
+		}
+	})
+	ctx, cancel := context.WithCancel(t.Context())
+	c := &Client{Dial: func(context.Context) (net.Conn, error) { return net.Dial("tcp", l.Addr().String()) }}
+	res, err := c.Do(ctx, &Request{Method: "GET", Head: []byte("GET / HTTP/1.1\r\n"), Events: &events{}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	cancel()
+	for deadline := time.Now().Add(10 * time.Second); err == nil; {
+		if _, err = res.Next(); time.Now().After(deadline) {
+			t.Fatal("goes on")
+		}
+	}
+	if err == io.EOF {
+		t.Error("looks whole")
+	}
+	res.Close()
+	wg.Wait()
+}

@@ -15,17 +15,22 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 
 	"authproxy/keystone/config"
+	"authproxy/keystone/peer"
 	"authproxy/keystone/server"
 	"authproxy/keystone/server/assignment"
 	"authproxy/keystone/server/catalog"
 	"authproxy/keystone/server/catalog/templated"
+	"authproxy/keystone/server/credential"
+	"authproxy/keystone/server/endpointfilter"
 	"authproxy/keystone/server/identity"
+	"authproxy/keystone/server/oauth1"
+	"authproxy/keystone/server/policies"
 	"authproxy/keystone/server/policy"
 	"authproxy/keystone/server/store"
 	"authproxy/keystone/server/store/sql"
 	"authproxy/keystone/server/tokens"
+	"authproxy/keystone/server/trust"
 	"authproxy/keystone/token"
-	"authproxy/peer"
 	"authproxy/validate/bind"
 )
 
@@ -187,6 +192,20 @@ func (s *Settings) Build(db store.Store, o Options) *Parts {
 		file = &templated.Store{File: s.templateFile()}
 		services.Store, services.WithoutIDs = file, true
 	}
+	endpointFilter := &endpointfilter.Manager{Store: db, Endpoints: services, Projects: assignments}
+	var catalogs tokens.Catalog = services
+	if s.CatalogDriver == "endpoint_filter.sql" {
+		catalogs = &endpointfilter.Filtered{Builder: services, Filter: endpointFilter, AllIfNone: s.EndpointFilter.AllIfNone}
+	}
+	consumers := &oauth1.Manager{Store: db, Assignment: assignments, Tokens: revoker, Now: o.Now,
+		RequestDuration: s.OAuth1.RequestTokenDuration, AccessDuration: s.OAuth1.AccessTokenDuration}
+	var trusts *trust.Manager
+	var usableTrusts tokens.Trusts
+	if s.Trust.Enabled {
+		trusts = &trust.Manager{Store: db, Users: users, Assignment: assignments, Tokens: revoker, Now: o.Now,
+			AllowRedelegation: s.Trust.AllowRedelegation, MaxRedelegationCount: s.Trust.MaxRedelegationCount}
+		usableTrusts = trusts
+	}
 	keys := &tokens.KeyPair{CertFile: s.Signing.CertFile, KeyFile: s.Signing.KeyFile, CAFile: s.Signing.CACerts, Now: o.Now, Log: o.Log}
 	rules := s.policy(o.Log)
 	mode, err := bind.ParseMode(s.EnforceTokenBind)
@@ -197,8 +216,14 @@ func (s *Settings) Build(db store.Store, o Options) *Parts {
 		Identity:   users,
 		Assignment: assignments,
 		Catalog:    services,
+		Trusts:     trusts,
+
+		Credentials:    &credential.Manager{Store: db, Users: users, Projects: assignments},
+		Policies:       &policies.Manager{Store: db, Catalog: services},
+		EndpointFilter: endpointFilter,
+		OAuth1:         consumers,
 		Tokens: &tokens.Manager{
-			Store: db, Revoker: revoker, Identity: users, Assignment: assignments, Catalog: services,
+			Store: db, Revoker: revoker, Identity: users, Assignment: assignments, Catalog: catalogs, Trusts: usableTrusts, OAuth1: consumers,
 			Form: s.form(), Keys: keys, HashAlgorithm: s.HashAlgorithm, Expiration: s.TokenExpiration,
 			Methods: s.AuthMethods,
 			Bind:    s.Bind, BindMode: mode,

@@ -112,7 +112,7 @@ func (h *Hasher) verifyNow(stored, password string) (bool, error) {
 // How many may wait for their turn, and how many of them from one address.
 const (
 	maxWaiting     = 256
-	maxWaitingFrom = 32
+	maxWaitingFrom = 16
 )
 
 // Waiting is how many wait for their turn and how many were sent away since too many did.

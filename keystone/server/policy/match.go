@@ -143,7 +143,7 @@ var attributes = map[string]func(*Credentials) []string{
 	"trustor_id": ofTrust(func(t *keystone.Trust) string { return t.TrustorUserID }),
 	"trustee_id": ofTrust(func(t *keystone.Trust) string { return t.TrusteeUserID }),
 	"is_delegated_auth": ofToken(func(t *keystone.Token) string {
-		return python(t.Trust != nil)
+		return python(t.Trust != nil || t.OAuth1 != nil)
 	}),
 
 	// The token as it is, for files that reach into it.

@@ -7,8 +7,13 @@ import (
 
 	"authproxy/keystone/server/assignment"
 	"authproxy/keystone/server/catalog"
+	"authproxy/keystone/server/credential"
+	"authproxy/keystone/server/endpointfilter"
 	"authproxy/keystone/server/identity"
+	"authproxy/keystone/server/oauth1"
+	"authproxy/keystone/server/policies"
 	"authproxy/keystone/server/tokens"
+	"authproxy/keystone/server/trust"
 )
 
 // Store is a database for every subsystem. storetest holds the tests that each implementation passes.
@@ -23,6 +28,11 @@ type Store interface {
 	assignment.Store
 	catalog.Store
 	tokens.Store
+	trust.Store
+	credential.Store
+	policies.Store
+	endpointfilter.Store
+	oauth1.Store
 	// Ping says whether the database answers.
 	Ping(ctx context.Context) error
 	io.Closer

@@ -22,6 +22,8 @@ type bodyToken struct {
 	Extras    struct{}         `json:"extras"`
 	Project   *bodyOwned       `json:"project,omitempty"`
 	Domain    *bodyRef         `json:"domain,omitempty"`
+	Trust     *bodyTrust       `json:"OS-TRUST:trust,omitempty"`
+	OAuth1    *bodyOAuth1      `json:"OS-OAUTH1,omitempty"`
 	User      bodyOwned        `json:"user"`
 	Roles     []bodyRef        `json:"roles,omitempty"`
 	AuditIDs  []string         `json:"audit_ids"`

@@ -45,6 +45,8 @@ type Manager struct {
 	Identity   Identity
 	Assignment Assignment
 	Catalog    Catalog
+	Trusts     Trusts // nil where there are none
+	OAuth1     OAuth1
 
 	// Form is the form of new tokens: token.PKI, token.PKIZ or token.UUID. Old ones of another form stay valid.
 	Form token.Form
@@ -118,7 +120,10 @@ func (m *Manager) Issue(ctx context.Context, r Request) (Issued, error) {
 			if !reflect.DeepEqual(before, now) {
 				return errChanged
 			}
-			return m.Store.AddToken(ctx, issued.Record)
+			if err := m.Store.AddToken(ctx, issued.Record); err != nil {
+				return err
+			}
+			return m.recordDelegation(ctx, issued.Record.ID, now.delegated)
 		})
 		if err == nil {
 			m.log().InfoContext(ctx, "token issued", slog.String("audit_id", issued.Record.AuditID), slog.String("user_id", l.userID),
@@ -149,12 +154,11 @@ func (m *Manager) make(ctx context.Context, l login, a authority, request Reques
 		r.ExpiresAt = r.ExpiresAt.Truncate(time.Second)
 	}
 	body := Body{Token: bodyToken{
-		Methods:   l.methods,
-		User:      bodyOwned{bodyRef{a.user.ID, a.user.Name}, bodyRef{a.userDomain.ID, a.userDomain.Name}},
-		AuditIDs:  audit,
-		Bind:      l.bind,
-		ExpiresAt: formatTime(r.ExpiresAt),
-		IssuedAt:  formatTime(r.IssuedAt),
+		Methods:  l.methods,
+		User:     bodyOwned{bodyRef{a.user.ID, a.user.Name}, bodyRef{a.userDomain.ID, a.userDomain.Name}},
+		AuditIDs: audit,
+		Bind:     l.bind,
+		IssuedAt: formatTime(r.IssuedAt),
 	}}
 	for _, role := range a.roles {
 		body.Token.Roles = append(body.Token.Roles, bodyRef{role.ID, role.Name})
@@ -167,6 +171,9 @@ func (m *Manager) make(ctx context.Context, l login, a authority, request Reques
 		r.DomainID = a.domain.ID
 		body.Token.Domain = &bodyRef{a.domain.ID, a.domain.Name}
 	}
+	if a.delegated != nil {
+		a.delegated.mark(&r, &body.Token)
+	}
 	if (a.project != nil || a.domain != nil) && !request.NoCatalog {
 		catalog, err := m.BuildCatalog(ctx, r.UserID, r.ProjectID)
 		if err != nil {
@@ -175,6 +182,7 @@ func (m *Manager) make(ctx context.Context, l login, a authority, request Reques
 		members := catalogMembers(catalog)
 		body.Token.Catalog = &members
 	}
+	body.Token.ExpiresAt = formatTime(r.ExpiresAt)
 	var err error
 	if r.Body, err = body.encode(); err != nil {
 		return Issued{}, err

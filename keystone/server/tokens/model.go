@@ -27,6 +27,10 @@ type Record struct {
 	ProjectID       string
 	ProjectDomainID string
 	DomainID        string
+	// TrustID is set for a token that came by a trust, the other two for one that came by an access token of OAuth.
+	TrustID       string
+	ConsumerID    string
+	AccessTokenID string
 
 	// Times are whole microseconds.
 	IssuedAt  time.Time
@@ -42,16 +46,26 @@ type Record struct {
 // must be.
 type Tokens struct {
 	ID        string
-	UserID    string
+	UserID    string // the token's user, or one of its parties
 	ProjectID string
 	DomainID  string // scoped to this domain
-	// InDomain is a domain that owns the user or the project, or is the scope.
+	// InDomain is a domain that owns the user, a party or the project, or is the scope; not both UserID and InDomain.
 	InDomain string
 	// MemberOf is a group that the user is in.
 	MemberOf string
 	// ProjectDomainID is the domain that owns the project, Below one of the projects above it.
 	ProjectDomainID string
 	Below           string
+
+	TrustID       string
+	ConsumerID    string
+	AccessTokenID string
+}
+
+// Party is a user that a token stands on beside its own: its trustee, or a trustor. DomainID is the one that the user belongs to.
+type Party struct {
+	UserID   string
+	DomainID string
 }
 
 // Store keeps the records. Its errors are fault.NotFound and fault.Conflict of kind "token".
@@ -64,6 +78,8 @@ type Store interface {
 	AfterCommit(ctx context.Context, f func())
 	// AddToken stores the record of a token that is not revoked.
 	AddToken(ctx context.Context, r Record) error
+	// AddParties stores the parties of a token, each once. They go with its record.
+	AddParties(ctx context.Context, tokenID string, parties []Party) error
 	Token(ctx context.Context, id string) (Record, error)
 	// RevokeTokens marks those that are not revoked yet and expire after alive, and returns how many it marked. If any, the
 	// revocation list takes one step; all that one transaction marks is in one step.

@@ -9,11 +9,12 @@ import (
 	"authproxy/keystone/server/assignment"
 	"authproxy/keystone/server/fault"
 	"authproxy/keystone/server/identity"
+	"authproxy/keystone/server/oauth1"
 	"authproxy/validate/bind"
 )
 
 // AllMethods are the authentication methods that a Manager knows.
-var AllMethods = []string{"external", "kerberos", "password", "token"}
+var AllMethods = []string{"external", "kerberos", "password", "token", "oauth1"}
 
 // Request asks for a token.
 type Request struct {
@@ -28,7 +29,9 @@ type Request struct {
 	Sections map[string]map[string]any
 	// Token is the text of the token for method "token".
 	Token string
-	Scope Scope
+	// OAuth1 is the signed request for method "oauth1". The scope is then that of its access token.
+	OAuth1 *oauth1.Request
+	Scope  Scope
 	// NoCatalog leaves the catalog out of the token.
 	NoCatalog bool
 	// V2 asks for a token of the API v2.0: a signed one carries a body of that API, and user and project have to be in the
@@ -59,12 +62,13 @@ const (
 	ScopeUnscoped
 	ScopeProject
 	ScopeDomain
+	ScopeTrust
 )
 
 // Scope is what a token is wanted for.
 type Scope struct {
 	Kind ScopeKind
-	Ref  Ref // the project or domain
+	Ref  Ref // the project or domain, or the trust, by ID
 }
 
 // login is who asks, and what proved it.
@@ -75,6 +79,8 @@ type login struct {
 	passwordHash string
 	// parent is the token that the login was by; nil where there is none.
 	parent *Record
+	// accessTokenID is the access token that the request was signed with; "" where it was not.
+	accessTokenID string
 	// bind is what the token is to be bound to.
 	bind map[string]string
 }
@@ -87,6 +93,8 @@ type authority struct {
 	projectDomain assignment.Domain
 	domain        *assignment.Domain
 	roles         []assignment.Role
+	// delegated is nil for who acts for themself.
+	delegated *delegation
 }
 
 // authenticate finds out who asks. It does the slow work (the password) and leaves every question that can change its answer
@@ -127,6 +135,9 @@ func (m *Manager) authenticate(ctx context.Context, r Request) (login, error) {
 		if err != nil {
 			return login{}, err
 		}
+		if parent.delegated() { // else whoever got a part could get more
+			return login{}, fault.Forbidden{Message: "A token that was delegated cannot be exchanged for another one."}
+		}
 		if err := l.agree(parent.UserID); err != nil {
 			return login{}, err
 		}
@@ -145,6 +156,16 @@ func (m *Manager) authenticate(ctx context.Context, r Request) (login, error) {
 			}
 		}
 	}
+	if slices.Contains(r.Methods, "oauth1") && r.OAuth1 != nil {
+		access, err := m.OAuth1.Login(ctx, *r.OAuth1)
+		if err != nil {
+			return login{}, err
+		}
+		if err := l.agree(access.UserID); err != nil {
+			return login{}, err
+		}
+		l.accessTokenID = access.ID
+	}
 	if l.userID == "" {
 		return login{}, fault.Unauthorized{Why: "no method that says who asks"}
 	}
@@ -160,7 +181,7 @@ func (m *Manager) authenticate(ctx context.Context, r Request) (login, error) {
 }
 
 // authorize says what a token for this login and scope stands on now. Every refusal is fault.Unauthorized, but for a parent
-// token that is no longer valid.
+// token that is no longer valid, and for what was delegated to the user and no longer holds (fault.Forbidden).
 func (m *Manager) authorize(ctx context.Context, l login, s Scope) (authority, error) {
 	var a authority
 	if l.parent != nil {
@@ -183,6 +204,9 @@ func (m *Manager) authorize(ctx context.Context, l login, s Scope) (authority, e
 	case l.passwordHash != "" && l.passwordHash != a.user.PasswordHash:
 		return a, refused(nil, "the password of user %s was changed meanwhile", l.userID)
 	}
+	if l.accessTokenID != "" {
+		return a, m.scopeToAccess(ctx, &a, l.accessTokenID)
+	}
 	switch s.Kind {
 	case ScopeDefault:
 		if a.user.DefaultProjectID == "" {
@@ -198,6 +222,8 @@ func (m *Manager) authorize(ctx context.Context, l login, s Scope) (authority, e
 		return a, m.scopeToProject(ctx, &a, s.Ref)
 	case ScopeDomain:
 		return a, m.scopeToDomain(ctx, &a, s.Ref)
+	case ScopeTrust:
+		return a, m.scopeToTrust(ctx, &a, s.Ref.ID)
 	}
 	return a, nil
 }

@@ -68,6 +68,20 @@ func (r *Revoker) RevokeRole(ctx context.Context, roleID string, granted []assig
 	return r.end(ctx, Event{RoleID: roleID}, which...)
 }
 
+// RevokeTrust ends the tokens that came by a trust.
+func (r *Revoker) RevokeTrust(ctx context.Context, trustID string) error {
+	return r.end(ctx, Event{TrustID: trustID}, Tokens{TrustID: trustID})
+}
+
+// RevokeConsumer ends the tokens that came by a consumer of OAuth, RevokeAccessToken those by one access token.
+func (r *Revoker) RevokeConsumer(ctx context.Context, consumerID string) error {
+	return r.end(ctx, Event{ConsumerID: consumerID}, Tokens{ConsumerID: consumerID})
+}
+
+func (r *Revoker) RevokeAccessToken(ctx context.Context, accessTokenID string) error {
+	return r.end(ctx, Event{AccessTokenID: accessTokenID}, Tokens{AccessTokenID: accessTokenID})
+}
+
 // standOn names the tokens that stand on a grant.
 func standOn(g assignment.Grant) Tokens {
 	t := Tokens{UserID: g.UserID, MemberOf: g.GroupID}

@@ -215,16 +215,21 @@ func (c *Cluster) end(t testing.TB, by syscall.Signal) {
 // Database makes an empty database and returns its URL. options are those of CREATE DATABASE.
 func (c *Cluster) Database(t testing.TB, options ...string) string {
 	t.Helper()
-	return Database(t, c.Dir, options...)
+	name := newName()
+	c.Exec(t, "CREATE DATABASE "+name+" "+strings.Join(options, " "))
+	return c.URL(name)
 }
 
-// Database makes an empty database in the cluster with that directory, which may be another process's, and returns its URL.
-func Database(t testing.TB, dir string, options ...string) string {
+// Schema makes an empty schema in the cluster with that directory, which may be another process's, and returns the URL by which
+// it is all that is seen: as good as a database for most tests, and made much faster.
+func Schema(t testing.TB, dir string) string {
 	t.Helper()
-	name := "test_" + strings.ToLower(rand.Text())
-	execute(t, dir, "CREATE DATABASE "+name+" "+strings.Join(options, " "))
-	return address(dir, name)
+	name := newName()
+	execute(t, dir, "CREATE SCHEMA "+name)
+	return address(dir, "postgres") + "&search_path=" + name
 }
+
+func newName() string { return "test_" + strings.ToLower(rand.Text()) }
 
 // URL is that of a database, by the socket, for the superuser.
 func (c *Cluster) URL(database string) string { return address(c.Dir, database) }

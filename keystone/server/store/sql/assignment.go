@@ -68,6 +68,9 @@ func (s *Store) RemoveDomain(ctx context.Context, id string) error {
 			OR project_id IN (SELECT id FROM projects WHERE domain_id = ?)`, id, id, id, id); err != nil {
 			return err
 		}
+		if err := s.removeDelegationsOf(ctx, `IN (SELECT id FROM users WHERE domain_id = ?)`, id); err != nil {
+			return err
+		}
 		return s.execOne(ctx, "domain", id, `DELETE FROM domains WHERE id = ?`, id)
 	})
 }

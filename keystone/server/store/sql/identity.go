@@ -45,8 +45,10 @@ func (s *Store) RemoveUser(ctx context.Context, id string) error {
 		if err := s.execOne(ctx, "user", id, `DELETE FROM users WHERE id = ?`, id); err != nil {
 			return err
 		}
-		_, err := s.exec(ctx, `DELETE FROM assignments WHERE user_id = ?`, id)
-		return err
+		if _, err := s.exec(ctx, `DELETE FROM assignments WHERE user_id = ?`, id); err != nil {
+			return err
+		}
+		return s.removeDelegationsOf(ctx, `= ?`, id)
 	})
 }
 

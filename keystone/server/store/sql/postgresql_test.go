@@ -46,7 +46,7 @@ func TestPostgreSQL(t *testing.T) {
 	cluster := postgrestest.New(t)
 	t.Run("Suite", func(t *testing.T) {
 		storetest.Run(t, func(t *testing.T) store.Store {
-			s := connect(t, cluster.Database(t))
+			s := connect(t, postgrestest.Schema(t, cluster.Dir))
 			if err := s.Migrate(t.Context()); err != nil {
 				t.Fatal(err)
 			}

@@ -1,8 +1,10 @@
 package sql
 
 import (
+	"cmp"
 	"context"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
@@ -55,18 +57,43 @@ func (s *Store) AdvanceList(ctx context.Context, past int64, at time.Time) (stat
 	return state, moved, err
 }
 
+// ofUser says in what a condition on a token's user is: the column of its own user, or what finds its parties.
+type ofUser func(condition string) string
+
+func itself(condition string) string { return "user_id " + condition }
+
+// aParty is in a statement of its own, so that each can use an index.
+func aParty(condition string) string {
+	return "id IN (SELECT token_id FROM token_parties WHERE user_id " + condition + ")"
+}
+
+// byUser are the ways in which tokens can be a user's.
+func byUser(which tokens.Tokens) []ofUser {
+	if which.UserID == "" && which.MemberOf == "" && which.InDomain == "" {
+		return []ofUser{itself}
+	}
+	return []ofUser{itself, aParty}
+}
+
 // whereTokens is the condition for tokens that are not revoked, expire after alive, and fit which.
-func whereTokens(which tokens.Tokens, alive time.Time) (condition string, args []any, err error) {
+func whereTokens(which tokens.Tokens, alive time.Time, of ofUser) (condition string, args []any, err error) {
 	condition, args = `revoked_at IS NULL AND expires_at > ?`, []any{micros(alive)}
+	inDomain := "(user_domain_id = ? OR project_domain_id = ? OR domain_id = ?)"
+	if of("") != itself("") {
+		inDomain = "id IN (SELECT token_id FROM token_parties WHERE domain_id = ?)"
+	}
 	for _, c := range []struct{ condition, value string }{
 		{"id = ?", which.ID},
-		{"user_id = ?", which.UserID},
+		{of("= ?"), which.UserID},
 		{"project_id = ?", which.ProjectID},
 		{"domain_id = ?", which.DomainID},
-		{"(user_domain_id = ? OR project_domain_id = ? OR domain_id = ?)", which.InDomain},
-		{"user_id IN (SELECT user_id FROM memberships WHERE group_id = ?)", which.MemberOf},
+		{inDomain, which.InDomain},
+		{of("IN (SELECT user_id FROM memberships WHERE group_id = ?)"), which.MemberOf},
 		{"project_domain_id = ?", which.ProjectDomainID},
 		{"project_id IN " + below, which.Below},
+		{"trust_id = ?", which.TrustID},
+		{"consumer_id = ?", which.ConsumerID},
+		{"access_token_id = ?", which.AccessTokenID},
 	} {
 		if c.value == "" {
 			continue
@@ -83,18 +110,30 @@ func whereTokens(which tokens.Tokens, alive time.Time) (condition string, args [
 }
 
 func (s *Store) TokenScopes(ctx context.Context, which tokens.Tokens, alive time.Time) ([]assignment.Scope, error) {
-	condition, args, err := whereTokens(which, alive)
-	if err != nil {
-		return nil, err
+	scopes := func(query string, of ofUser) ([]assignment.Scope, error) {
+		condition, args, err := whereTokens(which, alive, of)
+		if err != nil {
+			return nil, err
+		}
+		return all(ctx, s, func(row scanner) (scope assignment.Scope, err error) {
+			return scope, row.Scan(&scope.UserID, &scope.ProjectID, &scope.DomainID)
+		}, query+` WHERE `+condition, args...)
 	}
-	return all(ctx, s, func(row scanner) (scope assignment.Scope, err error) {
-		return scope, row.Scan(&scope.UserID, &scope.ProjectID, &scope.DomainID)
-	}, `SELECT DISTINCT user_id, project_id, domain_id FROM tokens WHERE `+condition+` ORDER BY user_id, project_id, domain_id`, args...)
+	list, err := scopes(`SELECT DISTINCT user_id, project_id, domain_id FROM tokens`, itself)
+	if err == nil && len(byUser(which)) > 1 {
+		var more []assignment.Scope
+		more, err = scopes(`SELECT DISTINCT party, project_id, domain_id FROM tokens
+			JOIN (SELECT token_id, user_id AS party FROM token_parties) parties ON token_id = id`, func(condition string) string { return "party " + condition })
+		list = append(list, more...)
+	}
+	slices.SortFunc(list, func(a, b assignment.Scope) int {
+		return cmp.Or(strings.Compare(a.UserID, b.UserID), strings.Compare(a.ProjectID, b.ProjectID), strings.Compare(a.DomainID, b.DomainID))
+	})
+	return slices.Compact(list), err
 }
 
 func (s *Store) RevokeTokens(ctx context.Context, which tokens.Tokens, at, alive time.Time) (n int, err error) {
-	condition, args, err := whereTokens(which, alive)
-	if err != nil {
+	if _, _, err := whereTokens(which, alive, itself); err != nil {
 		return 0, err
 	}
 	err = s.Write(ctx, func(ctx context.Context) error {
@@ -107,10 +146,18 @@ func (s *Store) RevokeTokens(ctx context.Context, which tokens.Tokens, at, alive
 			}
 			next = before.Step(at)
 		}
-		var err error
-		if n, err = s.exec(ctx, `UPDATE tokens SET revoked_at = ?, revoked_seq = ? WHERE `+condition,
-			append([]any{micros(at), next.Sequence}, args...)...); err != nil {
-			return err
+		n = 0 // a transaction may be run again
+		for _, of := range byUser(which) {
+			condition, args, err := whereTokens(which, alive, of)
+			if err != nil {
+				return err
+			}
+			marked, err := s.exec(ctx, `UPDATE tokens SET revoked_at = ?, revoked_seq = ? WHERE `+condition,
+				append([]any{micros(at), next.Sequence}, args...)...)
+			if err != nil {
+				return err
+			}
+			n += marked
 		}
 		if n == 0 || t.list == next {
 			return nil

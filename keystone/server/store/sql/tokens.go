@@ -3,15 +3,17 @@ package sql
 import (
 	"context"
 	"database/sql"
+	"errors"
 	"fmt"
 	"time"
 
+	"authproxy/keystone/server/fault"
 	"authproxy/keystone/server/tokens"
 	"authproxy/keystone/token"
 )
 
 const tokenColumns = `SELECT id, form, audit_id, chain_id, user_id, user_domain_id, project_id, project_domain_id, domain_id,
-	issued_at, expires_at, revoked_at, body FROM tokens`
+	trust_id, consumer_id, access_token_id, issued_at, expires_at, revoked_at, body FROM tokens`
 
 var forms = map[string]token.Form{token.PKI.String(): token.PKI, token.PKIZ.String(): token.PKIZ, token.UUID.String(): token.UUID}
 
@@ -20,8 +22,9 @@ func scanToken(row scanner) (tokens.Record, error) {
 	var form, body string
 	var issued, expires int64
 	var revoked sql.NullInt64
+	var trustID, consumerID, accessTokenID sql.NullString
 	if err := row.Scan(&r.ID, &form, &r.AuditID, &r.ChainID, &r.UserID, &r.UserDomainID, &r.ProjectID, &r.ProjectDomainID, &r.DomainID,
-		&issued, &expires, &revoked, &body); err != nil {
+		&trustID, &consumerID, &accessTokenID, &issued, &expires, &revoked, &body); err != nil {
 		return r, err
 	}
 	known := false
@@ -29,6 +32,7 @@ func scanToken(row scanner) (tokens.Record, error) {
 		return r, fmt.Errorf("token %s is of unknown form %q", r.ID, form)
 	}
 	r.IssuedAt, r.ExpiresAt, r.Body = fromMicros(issued), fromMicros(expires), []byte(body)
+	r.TrustID, r.ConsumerID, r.AccessTokenID = trustID.String, consumerID.String, accessTokenID.String
 	if revoked.Valid {
 		r.RevokedAt = fromMicros(revoked.Int64)
 	}
@@ -37,9 +41,24 @@ func scanToken(row scanner) (tokens.Record, error) {
 
 func (s *Store) AddToken(ctx context.Context, r tokens.Record) error {
 	return s.execOne(ctx, "token", r.ID, `INSERT INTO tokens (id, form, audit_id, chain_id, user_id, user_domain_id, project_id,
-		project_domain_id, domain_id, issued_at, expires_at, body) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`,
+		project_domain_id, domain_id, trust_id, consumer_id, access_token_id, issued_at, expires_at, body)
+		VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`,
 		r.ID, r.Form.String(), r.AuditID, r.ChainID, r.UserID, r.UserDomainID, r.ProjectID, r.ProjectDomainID, r.DomainID,
-		micros(r.IssuedAt), micros(r.ExpiresAt), string(r.Body))
+		nullable(r.TrustID), nullable(r.ConsumerID), nullable(r.AccessTokenID), micros(r.IssuedAt), micros(r.ExpiresAt), string(r.Body))
+}
+
+func (s *Store) AddParties(ctx context.Context, tokenID string, parties []tokens.Party) error {
+	return s.Write(ctx, func(ctx context.Context) error {
+		for _, p := range parties {
+			if err := s.execOne(ctx, "token", tokenID, `INSERT INTO token_parties (token_id, user_id, domain_id) VALUES (?, ?, ?)`,
+				tokenID, p.UserID, p.DomainID); errors.Is(err, errForeignKey) {
+				return fault.NotFound{Kind: "token", ID: tokenID}
+			} else if err != nil {
+				return err
+			}
+		}
+		return nil
+	})
 }
 
 func (s *Store) Token(ctx context.Context, id string) (tokens.Record, error) {

@@ -1,8 +1,10 @@
-//go:build unix && !linux
+//go:build unix && (!linux || race)
 
 package socket
 
 import "syscall"
+
+// These are the calls of package syscall. They also tell the race detector that what one side wrote comes before what the other reads.
 
 func read(fd uintptr, p []byte) (int, syscall.Errno) {
 	return result(func() (int, error) { return syscall.Read(int(fd), p) })
