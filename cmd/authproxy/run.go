@@ -111,4 +111,4 @@ func printConfig(w io.Writer, s *settings) {
 	}
 }
 
-var errNoUpstream = errors.New("no upstream: say where requests go, as in --upstream http://127.0.0.1:9292")
+var errNoUpstream = errors.New("no upstream: say where requests go, as in --upstream http://127.0.0.1:9292, or where front ends ask, as in --auth-listen 127.0.0.1:8082")
