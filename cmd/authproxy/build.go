@@ -43,7 +43,7 @@ type parts struct {
 	events       *events.Poller
 	shared       *sharedcache.Cache
 	validator    *validate.Validator
-	closeIdle    []func() // each closes the connections to an upstream that are not in use
+	closeIdle    []func()     // each closes the connections to an upstream that are not in use
 	data, admin  *http.Server // data is nil where nothing is passed on
 	auth         *http.Server // nil: no front end asks
 

@@ -16,6 +16,9 @@ import (
 func (p *parts) buildAuth(routes []route, judging func(route) *proxy.Handler, guardHeader string) (err error) {
 	s := p.settings
 	if s.authListen == "" {
+		if s.authTLS {
+			return errors.New("--auth-tls is for --auth-listen, which is not there")
+		}
 		return nil
 	}
 	if p.authAddress, err = listen.Parse(s.authListen, "auth"); err != nil {
@@ -25,8 +28,12 @@ func (p *parts) buildAuth(routes []route, judging func(route) *proxy.Handler, gu
 	switch {
 	case err != nil:
 		return fmt.Errorf("--auth-trusted-peers: %w", err)
+	case len(s.authTrustedPeers)+len(s.authTrustedPeerNames) == 0:
+		return errors.New("nobody may ask at --auth-listen: name the front ends in --auth-trusted-peers or --auth-trusted-peer-names")
 	case s.authTLS && p.listener == nil:
 		return errors.New("--auth-tls needs --tls-cert-file and --tls-key-file")
+	case !s.authTLS && p.listener != nil && !slices.ContainsFunc(routes, func(r route) bool { return r.upstream != nil }):
+		return errors.New("--tls-cert-file has no effect: without an upstream there is --auth-listen alone; give --auth-tls")
 	case len(s.authTrustedPeerNames) > 0 && (!s.authTLS || s.tlsClientCAFile == ""):
 		return errors.New("--auth-trusted-peer-names needs --auth-tls and --tls-client-ca-file: names count only in certificates of those CAs")
 	case !s.authTLS && !s.insecureAuthListen && !p.authAddress.Local():

@@ -60,6 +60,9 @@ func start(ctx context.Context, s *settings, stdout, stderr io.Writer) error {
 	if s.insecureUpstream {
 		log.Warn("insecure_upstream is on: whoever reaches the upstream, or the network to it, can be anyone")
 	}
+	if s.insecureAuthListen {
+		log.Warn("insecure_auth_listen is on: whoever reaches the network between front end and proxy can be anyone")
+	}
 	p, err := build(s, log)
 	if s.checkConfig {
 		printConfig(stdout, s)

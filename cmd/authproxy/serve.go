@@ -77,7 +77,7 @@ func (p *parts) serve(ctx context.Context) error {
 		defer auth.Close()
 	}
 	for _, name := range handed.Rest() {
-		p.log.Warn("systemd has handed over a socket that no option asks for; write --listen systemd or --admin-listen systemd", slog.String("name", name))
+		p.log.Warn("systemd has handed over a socket that no option asks for; write --listen systemd, --admin-listen systemd or --auth-listen systemd", slog.String("name", name))
 	}
 	defer p.close()
 
