@@ -20,7 +20,6 @@ import (
 	"google.golang.org/grpc/credentials/insecure"
 
 	"authproxy/certs/certstest"
-	"authproxy/keystone/token"
 )
 
 // auth is where front ends ask, from the line that tells the addresses.
@@ -127,8 +126,7 @@ func TestAuthTLS(t *testing.T) {
 		"--auth-trusted-peers", "unix", "--auth-trusted-peer-names", "front.example.org", "--route", "audit; path=/audit; required_roles=auditor; upstream="+upstream.URL)...)
 	alice := p.token("alice", auditA)
 	sum := sha256.Sum256(front.Cert.Raw)
-	bound := token.EncodePKI(p.sign(strings.Replace(body("alice", auditA), `"methods"`,
-		`"bind":{"x509":"`+base64.RawURLEncoding.EncodeToString(sum[:])+`"},"methods"`, 1)))
+	bound := p.bound("alice", auditA, `"bind":{"x509":"`+base64.RawURLEncoding.EncodeToString(sum[:])+`"}`)
 
 	client := tlsClient(t, ca, front)
 	defer client.CloseIdleConnections()
