@@ -216,7 +216,7 @@ func compare(t *testing.T, list []*expected, text string) {
 			t.Logf("out of reach: %s: %s", test, said)
 			out++
 		case e != nil:
-			t.Logf("fails: %s: %s", test, e.reason)
+			t.Logf("fails: %s: %s (%s)", test, e.reason, said)
 			failed++
 		default:
 			t.Errorf("%s: %s", test, said)
