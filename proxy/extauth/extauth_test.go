@@ -73,7 +73,7 @@ func local(t *testing.T) peer.Fronts {
 }
 
 // handler is a Handler before a proxy.Handler that change may change.
-func handler(t *testing.T, fronts peer.Fronts, change func(*proxy.Handler)) (*Handler, *tokens) {
+func handler(t testing.TB, fronts peer.Fronts, change func(*proxy.Handler)) (*Handler, *tokens) {
 	v := &tokens{}
 	rules, err := anonymous.Parse([]string{"GET /healthcheck"}, true)
 	if err != nil {

@@ -22,8 +22,8 @@ func FuzzQuestion(f *testing.F) {
 	if err != nil {
 		f.Fatal(err)
 	}
+	h, _ := handler(f, fronts, nil)
 	f.Fuzz(func(t *testing.T, method, uri, client, host string) {
-		h, _ := handler(t, fronts, nil)
 		ask := func(r *http.Request) int {
 			r.RemoteAddr = "127.0.0.1:1"
 			w := httptest.NewRecorder()
