@@ -53,7 +53,7 @@ func TestCredentials(t *testing.T) {
 	c.do("HEAD", path, c.admin, nil).want(200)
 	for name, change := range map[string]obj{
 		"user": {"user_id": c.bob}, "no project": {"project_id": nil}, "type": {"type": "cert"}, "blob": {"blob": "x"},
-		"access": {"blob": `{"access": "B", "secret": "s"}`}, "trust": {"blob": `{"access": "A", "secret": "s", "trust_id": "t"}`},
+		"trust": {"blob": `{"access": "A", "secret": "s", "trust_id": "t"}`},
 	} {
 		if a := c.do("PATCH", path, c.admin, obj{"credential": change}); a.status != 400 {
 			t.Errorf("changing the %s: %d, want 400", name, a.status)

@@ -124,14 +124,24 @@ func TestEC2Trust(t *testing.T) {
 	c.do("POST", "/v3/ec2tokens", service, signEC2("elsewhere", "s", c.clock.Now())).want(403)
 }
 
-// TestEC2RenamedCredential: what becomes an EC2 key by a change is no way to log in.
+// TestEC2RenamedCredential: what becomes an EC2 key, or one with another access key, by a change is no way to log in.
 func TestEC2RenamedCredential(t *testing.T) {
 	t.Parallel()
 	c := newTrusting(t, "uuid")
 	a := c.do("POST", "/v3/credentials", c.admin, obj{"credential": obj{"type": "cert", "user_id": c.bob, "blob": "x"}}).want(201)
 	c.do("PATCH", "/v3/credentials/"+a.str("credential", "id"), c.admin, obj{"credential": obj{"type": "ec2", "user_id": c.alice, "project_id": c.project,
 		"blob": `{"access": "A", "secret": "s"}`}}).want(200)
-	c.do("POST", "/v3/ec2tokens", c.login("authproxy", servicePassword, onProject("service")).token(), signEC2("A", "s", c.clock.Now())).want(404)
+	access, secret := c.ec2Key()
+	key := c.do("GET", "/v3/credentials?type=ec2&user_id="+c.alice, c.admin, nil).want(200).at("credentials").([]any)
+	for _, v := range key {
+		if id := v.(obj)["id"].(string); id != a.str("credential", "id") {
+			c.do("PATCH", "/v3/credentials/"+id, c.admin, obj{"credential": obj{"blob": `{"access": "B", "secret": "` + secret + `"}`}}).want(200)
+		}
+	}
+	service := c.login("authproxy", servicePassword, onProject("service")).token()
+	for renamed, status := range map[string]int{"A": 404, "B": 404, access: 401} {
+		c.do("POST", "/v3/ec2tokens", service, signEC2(renamed, map[bool]string{true: "s", false: secret}[renamed == "A"], c.clock.Now())).want(status)
+	}
 }
 
 // TestEC2OfOthers: with rules that look at roles alone, the administrator of one domain gets no key of a user of another.

@@ -130,8 +130,9 @@ func (m *Manager) Create(ctx context.Context, c Credential) (Credential, error) 
 	})
 }
 
-// Update changes a credential. One of EC2 stays one, with its access key, its trust and its user: whoever could change these could
-// log in as somebody else. It can be moved to another project, where it is good if its user has a role there.
+// Update changes a credential. One of EC2 stays one, with its trust and its user: whoever could change these could log in as somebody
+// else. It can be moved to another project, where it is good if its user has a role there; with another access key it is good for
+// nothing, since its id stays that of the first.
 func (m *Manager) Update(ctx context.Context, credentialID string, change Update) (Credential, error) {
 	var c Credential
 	err := m.Store.Write(ctx, func(ctx context.Context) (err error) {
@@ -188,10 +189,7 @@ func checkEC2(before, after Credential) error {
 	if err != nil {
 		return err
 	}
-	switch {
-	case was.Access != is.Access:
-		return fixed("access key")
-	case (was.TrustID == nil) != (is.TrustID == nil), was.TrustID != nil && *was.TrustID != *is.TrustID:
+	if (was.TrustID == nil) != (is.TrustID == nil) || was.TrustID != nil && *was.TrustID != *is.TrustID {
 		return fixed("trust")
 	}
 	return nil
