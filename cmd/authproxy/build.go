@@ -30,6 +30,14 @@ import (
 	"authproxy/validate/sharedcache"
 )
 
+// upstream is what carries requests to one upstream.
+type upstream interface {
+	// Renew makes connections of the past be used for no further request.
+	Renew()
+	// CloseIdle closes those that wait for one.
+	CloseIdle()
+}
+
 // parts is the whole of a running proxy. Identity, certificates, list, events and shared are nil where the configuration has no use for them.
 type parts struct {
 	settings *settings
@@ -43,7 +51,7 @@ type parts struct {
 	events       *events.Poller
 	shared       *sharedcache.Cache
 	validator    *validate.Validator
-	closeIdle    []func() // each closes the connections to an upstream that are not in use
+	upstreams    []upstream
 	data, admin  *http.Server
 
 	dataAddress, adminAddress listen.Address
