@@ -363,7 +363,7 @@ func TestGarbage(t *testing.T) {
 		}
 		group.Wait()
 	}
-	send(2000) // to fill what is bounded
+	send(10000) // to fill what is bounded, garbage before the first collection included
 	before := memory(t, c.Pid(cloud.Authproxy))
 	begin := time.Now()
 	send(10000)
