@@ -369,7 +369,7 @@ func TestGarbage(t *testing.T) {
 	send(10000)
 	after := memory(t, c.Pid(cloud.Authproxy))
 	t.Logf("10,000 bad tokens in %s; memory %d KiB before, %d KiB after", time.Since(begin), before, after)
-	if after > before+16<<10 {
+	if after > before+32<<10 { // 10,000 tokens that are kept would be 50 MiB
 		t.Errorf("memory grew from %d to %d KiB", before, after)
 	}
 	// The cooldown is 30 s.
