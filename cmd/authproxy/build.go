@@ -22,6 +22,7 @@ import (
 	"authproxy/proxy"
 	"authproxy/proxy/admin"
 	"authproxy/proxy/listen"
+	"authproxy/proxy/plain"
 	"authproxy/reload"
 	"authproxy/revocation"
 	"authproxy/revocation/events"
@@ -45,6 +46,7 @@ type parts struct {
 	validator    *validate.Validator
 	closeIdle    []func() // each closes the connections to an upstream that are not in use
 	data, admin  *http.Server
+	plain        *plain.Listener // answers what need not come to data; nil where all does
 
 	dataAddress, adminAddress listen.Address
 

@@ -15,6 +15,7 @@ import (
 
 	"authproxy/certs"
 	"authproxy/proxy/listen"
+	"authproxy/proxy/plain"
 	"authproxy/proxy/socket"
 )
 
@@ -106,6 +107,9 @@ func (p *parts) serve(ctx context.Context) error {
 	data = socket.Listener{Listener: data}
 	if p.listener != nil {
 		data = tls.NewListener(data, p.listener.Config())
+	} else if p.settings.server == serverPlain {
+		p.plain = plain.NewListener(data, p.data)
+		data = p.plain
 	}
 	group.Go(func() error { return serveOn(p.admin, admin) })
 	group.Go(func() error { return serveOn(p.data, data) })
@@ -187,13 +191,15 @@ func (p *parts) shutdown(cut context.CancelFunc) {
 	p.life.draining.Store(true)
 	deadline, cancel := context.WithTimeout(context.Background(), p.settings.shutdownTimeout)
 	defer cancel()
-	if err := p.data.Shutdown(deadline); err != nil || !p.life.idle(deadline) {
+	if err := p.data.Shutdown(deadline); err != nil || p.plain.Wait(deadline) != nil || !p.life.idle(deadline) {
 		p.log.Warn("requests cut off: they took longer than the shutdown timeout",
 			slog.Int64("requests", p.life.underWay.Load()), slog.Duration("shutdown_timeout", p.settings.shutdownTimeout))
 		cut()
 		p.data.Close()
+		p.plain.Abort()
 		rest, cancel := context.WithTimeout(context.Background(), afterCut)
 		defer cancel()
+		_ = p.plain.Wait(rest)
 		p.life.idle(rest)
 	}
 	last, cancel := context.WithTimeout(context.Background(), time.Second)

@@ -154,8 +154,12 @@ func (l *Listener) Close() error {
 	return l.below.Close()
 }
 
-// Wait waits, after Close, until all connections that were not handed over have ended, or ctx has.
+// Wait waits, after Close, until all connections that were not handed over have ended, or ctx has. Like Abort it does nothing on
+// nil.
 func (l *Listener) Wait(ctx context.Context) error {
+	if l == nil {
+		return nil
+	}
 	done := make(chan struct{})
 	go func() { // ends with the last connection
 		l.tasks.Wait()
@@ -171,6 +175,9 @@ func (l *Listener) Wait(ctx context.Context) error {
 
 // Abort closes everything, whatever is under way.
 func (l *Listener) Abort() {
+	if l == nil {
+		return
+	}
 	_ = l.Close()
 	l.mu.Lock()
 	defer l.mu.Unlock()
