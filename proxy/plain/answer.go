@@ -124,8 +124,7 @@ func (a *answer) statusLine(code int) {
 	a.out = fmt.Appendf(a.out, "%03d status code %d\r\n", code, code)
 }
 
-// fields writes a header, sorted by name, without what beginBody writes anew. final is false for informational answers, and for
-// trailers, which have no framing of their own.
+// fields writes a header, sorted by name, without what begin writes anew. final is false for informational answers.
 func (a *answer) fields(h http.Header, final bool) {
 	var room [24]string
 	names := room[:0]
@@ -335,15 +334,12 @@ func (a *answer) SetWriteDeadline(t time.Time) error {
 	return a.c.nc.SetWriteDeadline(t)
 }
 
-// finish sends the rest. Where the Handler has not come to its end, the answer is left as it is.
+// finish sends the rest. Where the Handler has not come to its end, the answer is left as it is: it must not look whole.
 func (a *answer) finish(whole bool) {
 	defer func() {
 		a.over, a.out, a.held = true, nil, nil
 	}()
 	if !whole {
-		if a.begun {
-			_ = a.flush()
-		}
 		return
 	}
 	if a.status == 0 {
