@@ -13,6 +13,7 @@ import (
 	"net/http"
 	"sync"
 	"sync/atomic"
+	"syscall"
 	"time"
 
 	"authproxy/proxy/socket"
@@ -82,7 +83,7 @@ func (l *Listener) accept() {
 			l.take(nc)
 			continue
 		}
-		if t := net.Error(nil); !errors.As(err, &t) || !t.Temporary() { //nolint:staticcheck // as net/http's server asks: too many open files
+		if !passes(err) {
 			l.err = err
 			return
 		}
@@ -92,6 +93,17 @@ func (l *Listener) accept() {
 		case <-l.closing:
 		}
 	}
+}
+
+// passes says whether accepting may go on after an error: the connection was gone before it was accepted, or there is no room for
+// another one now.
+func passes(err error) bool {
+	for _, errno := range []syscall.Errno{syscall.ECONNABORTED, syscall.ECONNRESET, syscall.EINTR, syscall.EMFILE, syscall.ENFILE, syscall.ENOBUFS, syscall.ENOMEM} {
+		if errors.Is(err, errno) {
+			return true
+		}
+	}
+	return false
 }
 
 func (l *Listener) take(nc net.Conn) {
