@@ -51,14 +51,13 @@ var layers = []string{
 	"keystone/server",
 	"keystone/client",
 	"keystone/config",
-	"peer",
-	"reload",
+	"keystone/peer",
 	"validate",
 	"revocation",
 	"certs",
 	"keystone/token",
 	"certs/cms",
-	"certs/privatedir",
+	"certs/reload", "certs/privatedir",
 	"keystone",
 }
 
@@ -140,7 +139,7 @@ func TestProgramsAreApart(t *testing.T) {
 // TestKerberosStaysApart: gokrb5 pulls much in, and is linked by what accepts tickets and by the programs that have it do so, and
 // by nothing that decides about tokens.
 func TestKerberosStaysApart(t *testing.T) {
-	may := []string{"peer/spnego", "cmd/authproxy", "cmd/keystone-all"}
+	may := []string{"keystone/peer/spnego", "cmd/authproxy", "cmd/keystone-all"}
 	linked := 0
 	for name, p := range list(t) {
 		links := slices.ContainsFunc(p.Deps, func(dep string) bool { return strings.HasPrefix(dep, "github.com/jcmturner/") })

@@ -76,6 +76,7 @@ password_hash_rounds = 4
 
 // TestStockKeystone: authproxy before a service, with a Keystone that has no PKI. All tokens are Fernet, and put to it.
 func TestStockKeystone(t *testing.T) {
+	needService(t, "keystone")
 	c := newStockKeystone(t)
 	must(t, c.AddUser(t.Context(), "alice", "wonderland", "demo"))
 	admin := administrator(t, c)

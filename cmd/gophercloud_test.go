@@ -26,6 +26,7 @@ var oneTest = regexp.MustCompile(`^--- (PASS|FAIL|SKIP): (Test\w+)`)
 
 // TestGophercloud runs gophercloud's own acceptance tests against a fresh keystone-all.
 func TestGophercloud(t *testing.T) {
+	needSuites(t)
 	c := newCloud(t, func(c *cloud.Cloud) {
 		c.KeystoneExtra = laterAndInherited
 	})

@@ -36,12 +36,17 @@ type realService struct {
 	dir             string
 }
 
-// startService starts a service twice: behind authproxy, and as Debian has it. Each listens on that many ports.
-func startService(t *testing.T, name, kind, path string, ports int, env ...string) *realService {
+func needService(t *testing.T, name string) {
 	t.Helper()
 	if !slices.Contains(strings.FieldsFunc(os.Getenv("AUTHPROXY_TEST_SERVICES"), func(c rune) bool { return c == ' ' || c == ',' }), name) {
 		t.Skipf("AUTHPROXY_TEST_SERVICES does not name %s", name)
 	}
+}
+
+// startService starts a service twice: behind authproxy, and as Debian has it. Each listens on that many ports.
+func startService(t *testing.T, name, kind, path string, ports int, env ...string) *realService {
+	t.Helper()
+	needService(t, name)
 	c := newCloud(t, nil)
 	s := &realService{t: t, cloud: c, name: name, dir: t.TempDir()}
 	must(t, c.AddUser(t.Context(), "bob", "builder", "other"))

@@ -144,8 +144,17 @@ func readExpected(t *testing.T, name string) []*expected {
 	return list
 }
 
+// needSuites skips what runs others' test suites, unless it is asked for.
+func needSuites(t *testing.T) {
+	t.Helper()
+	if os.Getenv("AUTHPROXY_TEST_SUITES") != "1" {
+		t.Skip("takes long; AUTHPROXY_TEST_SUITES=1 runs it")
+	}
+}
+
 // TestSuites runs the clients' own test suites against a fresh keystone-all each.
 func TestSuites(t *testing.T) {
+	needSuites(t)
 	for _, s := range suites {
 		t.Run(s.name, func(t *testing.T) {
 			interpreter := python(t, s.modules...)
@@ -216,7 +225,7 @@ func compare(t *testing.T, list []*expected, text string) {
 			t.Logf("out of reach: %s: %s", test, said)
 			out++
 		case e != nil:
-			t.Logf("fails: %s: %s", test, e.reason)
+			t.Logf("fails: %s: %s (%s)", test, e.reason, said)
 			failed++
 		default:
 			t.Errorf("%s: %s", test, said)

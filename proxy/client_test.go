@@ -5,7 +5,7 @@ import (
 	"net/http"
 	"testing"
 
-	"authproxy/peer"
+	"authproxy/keystone/peer"
 	"authproxy/validate"
 )
 

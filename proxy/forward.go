@@ -10,7 +10,7 @@ import (
 	"strings"
 	"time"
 
-	"authproxy/peer"
+	"authproxy/keystone/peer"
 	"authproxy/proxy/headers"
 )
 

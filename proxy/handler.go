@@ -16,7 +16,7 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 
-	"authproxy/peer"
+	"authproxy/keystone/peer"
 	"authproxy/proxy/anonymous"
 	"authproxy/proxy/headers"
 	"authproxy/proxy/relay"

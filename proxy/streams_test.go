@@ -42,6 +42,12 @@ func (c *changing) set(text string, err error) {
 	c.errs[text] = err
 }
 
+func (c *changing) expires(text string, at time.Time) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.tokens[text].verified.Token.ExpiresAt = at
+}
+
 // What the upstream begins, by path; it goes on until the connection ends.
 var beginnings = map[string]string{
 	"/ws":       "HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\nhello",
@@ -170,8 +176,8 @@ func TestStreamsThatNobodyCanJudge(t *testing.T) {
 	t.Parallel()
 	s := newStreamRig(t, nil, streamWebSocket)
 	end := s.streams.Now().Add(time.Minute)
-	s.validator.tokens["alice"].verified.Token.ExpiresAt = end
-	s.validator.tokens["nova"].verified.Token.ExpiresAt = end.Add(time.Hour)
+	s.validator.expires("alice", end)
+	s.validator.expires("nova", end.Add(time.Hour))
 	down := refuse(validate.IdentityUnavailable, nil)
 
 	c := s.begin("/ws", "X-Auth-Token: alice\r\n")

@@ -10,6 +10,7 @@ import (
 	"net/netip"
 	"net/url"
 	"strings"
+	"sync/atomic"
 	"time"
 
 	"authproxy/proxy/relay"
@@ -111,6 +112,30 @@ func NewRelay(upstream *url.URL, o TransportOptions) *relay.Client {
 		Dial: func(ctx context.Context) (net.Conn, error) { return dial(ctx, "tcp", address) },
 	}
 }
+
+// Renewable is a Transport whose connections can be made anew: those of HTTP/2 in particular are never without a request while there
+// is enough to do, and would be used for ever.
+type Renewable struct {
+	new     func() *http.Transport
+	current atomic.Pointer[http.Transport]
+}
+
+// NewRenewable makes a Renewable of what NewTransport gives for the same arguments.
+func NewRenewable(upstream *url.URL, o TransportOptions) *Renewable {
+	t := &Renewable{new: func() *http.Transport { return NewTransport(upstream, o) }}
+	t.current.Store(t.new())
+	return t
+}
+
+func (t *Renewable) RoundTrip(r *http.Request) (*http.Response, error) {
+	return t.current.Load().RoundTrip(r)
+}
+
+// Renew sees to it that requests which begin from now on use connections that are made from now on. Requests under way go on.
+func (t *Renewable) Renew() { t.current.Swap(t.new()).CloseIdleConnections() }
+
+// CloseIdle closes the connections that wait for their next request.
+func (t *Renewable) CloseIdle() { t.current.Load().CloseIdleConnections() }
 
 // NewTransport makes the Transport for an upstream from ParseUpstream.
 func NewTransport(upstream *url.URL, o TransportOptions) *http.Transport {

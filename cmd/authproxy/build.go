@@ -16,6 +16,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus/collectors"
 
 	"authproxy/certs"
+	"authproxy/certs/reload"
 	"authproxy/keystone/client"
 	"authproxy/keystone/config"
 	"authproxy/keystone/token"
@@ -23,13 +24,20 @@ import (
 	"authproxy/proxy/admin"
 	"authproxy/proxy/listen"
 	"authproxy/proxy/plain"
-	"authproxy/reload"
 	"authproxy/revocation"
 	"authproxy/revocation/events"
 	"authproxy/validate"
 	"authproxy/validate/bind"
 	"authproxy/validate/sharedcache"
 )
+
+// upstream is what carries requests to one upstream.
+type upstream interface {
+	// Renew makes connections of the past be used for no further request.
+	Renew()
+	// CloseIdle closes those that wait for one.
+	CloseIdle()
+}
 
 // parts is the whole of a running proxy. Identity, certificates, list, events and shared are nil where the configuration has no use for them.
 type parts struct {
@@ -44,7 +52,7 @@ type parts struct {
 	events       *events.Poller
 	shared       *sharedcache.Cache
 	validator    *validate.Validator
-	closeIdle    []func() // each closes the connections to an upstream that are not in use
+	upstreams    []upstream
 	data, admin  *http.Server
 	plain        *plain.Listener // answers what need not come to data; nil where all does
 

@@ -12,8 +12,8 @@ import (
 	"strings"
 	"testing"
 
+	"authproxy/keystone/peer/kdctest"
 	"authproxy/keystone/token"
-	"authproxy/peer/kdctest"
 )
 
 // bound is a token with more members, such as what it is bound to.

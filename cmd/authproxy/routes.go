@@ -9,13 +9,13 @@ import (
 	"net/url"
 	"slices"
 
+	"authproxy/certs/reload"
 	"authproxy/keystone/config"
-	"authproxy/peer"
+	"authproxy/keystone/peer"
 	"authproxy/proxy"
 	"authproxy/proxy/anonymous"
 	"authproxy/proxy/guard"
 	"authproxy/proxy/headers"
-	"authproxy/reload"
 	"authproxy/validate/bind"
 )
 
@@ -147,12 +147,12 @@ func (p *parts) buildRoutes(routes []route) (http.Handler, error) {
 		}
 		o := proxy.TransportOptions{DisableKeepAlives: !s.upstreamKeepAlive, TLS: config, Protocol: r.UpstreamProtocol}
 		if s.upstreamClient == standardClient || handler.UpstreamHTTP2 {
-			transport := proxy.NewTransport(r.upstream, o)
+			transport := proxy.NewRenewable(r.upstream, o)
 			handler.Transport = transport
-			p.closeIdle = append(p.closeIdle, transport.CloseIdleConnections)
+			p.upstreams = append(p.upstreams, transport)
 		} else {
 			handler.Relay = proxy.NewRelay(r.upstream, o)
-			p.closeIdle = append(p.closeIdle, handler.Relay.CloseIdle)
+			p.upstreams = append(p.upstreams, handler.Relay)
 		}
 		if p.senders != nil {
 			handler.Peers, handler.Negotiate = p.senders.identifier, p.senders.kerberos != nil
@@ -204,8 +204,8 @@ func (p *parts) buildUpstreamTLS(routes []route) (func() *tls.Config, error) {
 		if err := t.Load(); err != nil {
 			return err
 		}
-		for _, closeIdle := range p.closeIdle {
-			closeIdle() // they were made with the old files
+		for _, u := range p.upstreams {
+			u.Renew() // its connections were made with the old files
 		}
 		return nil
 	}

@@ -5,10 +5,10 @@ import (
 	"fmt"
 	"net/http"
 
-	"authproxy/peer"
-	"authproxy/peer/spnego"
+	"authproxy/certs/reload"
+	"authproxy/keystone/peer"
+	"authproxy/keystone/peer/spnego"
 	"authproxy/proxy/headers"
-	"authproxy/reload"
 	"authproxy/validate/bind"
 )
 

@@ -210,8 +210,8 @@ func (p *parts) shutdown(cut context.CancelFunc) {
 }
 
 func (p *parts) close() {
-	for _, f := range p.closeIdle {
-		f()
+	for _, u := range p.upstreams {
+		u.CloseIdle()
 	}
 	if p.identity != nil {
 		p.identity.Close()

@@ -6,7 +6,7 @@ import (
 	"time"
 
 	"authproxy/certs"
-	"authproxy/reload"
+	"authproxy/certs/reload"
 	"authproxy/revocation"
 	"authproxy/revocation/events"
 	"authproxy/validate"

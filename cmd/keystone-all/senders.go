@@ -8,11 +8,11 @@ import (
 	"log/slog"
 	"os"
 
+	"authproxy/certs/reload"
+	"authproxy/keystone/peer"
+	"authproxy/keystone/peer/spnego"
 	"authproxy/keystone/server/app"
 	"authproxy/keystone/server/catalog/templated"
-	"authproxy/peer"
-	"authproxy/peer/spnego"
-	"authproxy/reload"
 	"authproxy/validate/bind"
 )
 

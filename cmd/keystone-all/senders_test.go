@@ -13,7 +13,7 @@ import (
 	"testing"
 
 	"authproxy/certs/certstest"
-	"authproxy/peer/kdctest"
+	"authproxy/keystone/peer/kdctest"
 	"authproxy/validate/bind"
 )
 

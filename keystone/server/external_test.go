@@ -7,10 +7,10 @@ import (
 	"strings"
 	"testing"
 
+	"authproxy/keystone/peer"
 	"authproxy/keystone/server"
 	"authproxy/keystone/server/fault"
 	"authproxy/keystone/server/tokens"
-	"authproxy/peer"
 	"authproxy/validate/bind"
 )
 

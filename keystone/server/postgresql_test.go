@@ -26,8 +26,8 @@ func TestOnPostgreSQL(t *testing.T) {
 	if os.Getenv(clusterVariable) != "" {
 		return
 	}
-	if os.Getenv("AUTHPROXY_REQUIRE_SERVICES") != "1" {
-		t.Skip("takes long; AUTHPROXY_REQUIRE_SERVICES=1 runs it")
+	if os.Getenv("AUTHPROXY_TEST_SUITES") != "1" {
+		t.Skip("takes long; AUTHPROXY_TEST_SUITES=1 runs it")
 	}
 	t.Parallel()
 	cluster := postgrestest.New(t, "max_connections=500")

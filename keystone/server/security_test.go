@@ -8,7 +8,7 @@ import (
 	"testing"
 	"time"
 
-	"authproxy/peer"
+	"authproxy/keystone/peer"
 )
 
 // audited are the audit events in the log.

@@ -19,6 +19,7 @@ import (
 	"github.com/gorilla/mux"
 	"github.com/prometheus/client_golang/prometheus"
 
+	"authproxy/keystone/peer"
 	"authproxy/keystone/server/assignment"
 	"authproxy/keystone/server/catalog"
 	"authproxy/keystone/server/credential"
@@ -30,7 +31,6 @@ import (
 	"authproxy/keystone/server/policy"
 	"authproxy/keystone/server/tokens"
 	"authproxy/keystone/server/trust"
-	"authproxy/peer"
 	"authproxy/validate/bind"
 )
 

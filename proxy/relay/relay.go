@@ -34,6 +34,7 @@ type Client struct {
 	mu    sync.Mutex
 	idle  []*conn // the one that has waited longest first
 	sweep *time.Timer
+	epoch int // counts the calls of Renew
 }
 
 // Request is what goes to the upstream.
@@ -88,11 +89,13 @@ func (c *Client) Do(ctx context.Context, q *Request) (*Response, error) {
 		}
 		reused := cn != nil
 		if !reused {
+			epoch := c.now()
 			nc, err := c.Dial(ctx)
 			if err != nil {
 				return nil, err
 			}
 			cn = newConn(c, nc)
+			cn.epoch = epoch
 		}
 		err := cn.do(ctx, q)
 		if err == nil {
@@ -126,11 +129,17 @@ func (c *Client) take() *conn {
 	return cn
 }
 
-// put keeps a connection for the next request; it is false where there is no room.
+func (c *Client) now() (epoch int) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.epoch
+}
+
+// put keeps a connection for the next request; it is false where there is no room, and for one that was begun before Renew.
 func (c *Client) put(cn *conn) bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if c.DisableKeepAlives || len(c.idle) >= orElse(c.MaxIdle, 512) {
+	if c.DisableKeepAlives || cn.epoch != c.epoch || len(c.idle) >= orElse(c.MaxIdle, 512) {
 		return false
 	}
 	cn.since = cn.started // no later than it was used
@@ -178,6 +187,14 @@ func (c *Client) CloseIdle() {
 	for _, cn := range idle {
 		_ = cn.nc.Close()
 	}
+}
+
+// Renew sees to it that requests which begin from now on use connections that are made from now on. Requests under way go on.
+func (c *Client) Renew() {
+	c.mu.Lock()
+	c.epoch++
+	c.mu.Unlock()
+	c.CloseIdle()
 }
 
 func orElse[T int | time.Duration](v, otherwise T) T {

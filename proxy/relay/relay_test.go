@@ -380,6 +380,52 @@ func TestIdleConnections(t *testing.T) {
 	})
 }
 
+// After Renew a connection that was begun before is used for no further request, whether it waited, was in use or was being made.
+func TestRenew(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var dialed, open atomic.Int64
+		var wg sync.WaitGroup
+		during := func() {}
+		c := &Client{Dial: func(context.Context) (net.Conn, error) {
+			here, there := net.Pipe()
+			dialed.Add(1)
+			open.Add(1)
+			wg.Go(func() { serve(there); there.Close(); open.Add(-1) })
+			during()
+			return here, nil
+		}}
+		check := func(what string, wantDialed, wantOpen int64) {
+			t.Helper()
+			synctest.Wait()
+			if dialed.Load() != wantDialed || open.Load() != wantOpen {
+				t.Errorf("%s: %d dialed, %d open; want %d and %d", what, dialed.Load(), open.Load(), wantDialed, wantOpen)
+			}
+		}
+		used, err := c.Do(t.Context(), &Request{Method: "GET", Head: []byte("GET / HTTP/1.1\r\n"), Events: &events{}})
+		if err != nil {
+			t.Fatal(err)
+		}
+		ask(t, c)
+		check("one in use, one waiting", 2, 2)
+		c.Renew()
+		check("renewed", 2, 1)
+		for err == nil {
+			_, err = used.Next()
+		}
+		used.Close()
+		check("the one in use is done", 2, 0)
+		during = c.Renew
+		ask(t, c)
+		check("renewed while it was made", 3, 0)
+		during = func() {}
+		ask(t, c)
+		ask(t, c)
+		check("after that", 4, 1)
+		c.CloseIdle()
+		wg.Wait()
+	})
+}
+
 // A body that the upstream has not asked for goes out after ContinueTimeout, and not before.
 func TestContinueTimeout(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {

@@ -15,6 +15,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 
 	"authproxy/keystone/config"
+	"authproxy/keystone/peer"
 	"authproxy/keystone/server"
 	"authproxy/keystone/server/assignment"
 	"authproxy/keystone/server/catalog"
@@ -30,7 +31,6 @@ import (
 	"authproxy/keystone/server/tokens"
 	"authproxy/keystone/server/trust"
 	"authproxy/keystone/token"
-	"authproxy/peer"
 	"authproxy/validate/bind"
 )
 
