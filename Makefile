@@ -9,6 +9,10 @@ FUZZTIME ?= 30s
 BENCH   ?= .
 BENCHTIME ?= 1s
 PEERTIME ?= 3s
+PEERROUNDS ?= 5
+# RESULTS=FILE.md measures as the work grows, too, and writes all to the file with a plot beside it; 100,000 tokens are for that.
+RESULTS ?=
+TOKENS  ?= $(if $(RESULTS),100000,10000)
 
 .DEFAULT_GOAL := help
 .PHONY: help demo build test lint fuzz bench clean
@@ -49,10 +53,10 @@ fuzz: ## fuzz each target for FUZZTIME (30s)
 		done; \
 	done
 
-bench: build ## benchmarks of the packages, then authproxy beside its peers (BENCH=regexp BENCHTIME=1s PEERTIME=3s)
+bench: build ## benchmarks of the packages, then authproxy beside its peers (BENCH=regexp BENCHTIME=1s PEERTIME=3s RESULTS=file.md)
 	$(GO) test -run '^$$' -bench '$(BENCH)' -benchtime $(BENCHTIME) ./...
 	CGO_ENABLED=0 $(GO) build -o $(BIN)/bench ./examples/bench
-	$(BIN)/bench -bin $(BIN) -duration $(PEERTIME)
+	$(BIN)/bench -bin $(BIN) -duration $(PEERTIME) -rounds $(PEERROUNDS) -tokens $(TOKENS) $(if $(RESULTS),-results $(RESULTS))
 
 clean: ## remove what build made
 	rm -rf $(BIN)

@@ -52,6 +52,10 @@ type Handler struct {
 	// Transport, if it is set, does so instead of Relay, by way of the standard library's ReverseProxy.
 	Transport http.RoundTripper
 
+	// AnswerOnly is for front ends that ask, and pass requests on themselves: what would go to the upstream is answered with 200,
+	// and with the identity headers in the answer. Upstream is not needed.
+	AnswerOnly bool
+
 	// DelayAuthDecision passes on requests whose tokens do not hold, marked X-Identity-Status: Invalid, and leaves the
 	// decision to the upstream.
 	DelayAuthDecision bool
@@ -136,9 +140,13 @@ func (h *Handler) prepare() {
 	for _, rule := range h.Anonymous.Names() {
 		h.Metrics.anonymous.WithLabelValues(h.Route, rule)
 	}
-	h.scheme, h.host = target(h.Upstream)
 	h.challenge = challenge(h.ChallengeURI)
 	h.retryAfter = seconds(h.RetryAfter)
+	if h.AnswerOnly {
+		h.forwarder = answers{}
+		return
+	}
+	h.scheme, h.host = target(h.Upstream)
 	switch {
 	case h.Transport != nil:
 		h.forwarder = newReverse(h)

@@ -53,10 +53,11 @@ type parts struct {
 	shared       *sharedcache.Cache
 	validator    *validate.Validator
 	upstreams    []upstream
-	data, admin  *http.Server
+	data, admin  *http.Server    // data is nil where nothing is passed on
 	plain        *plain.Listener // answers what need not come to data; nil where all does
+	auth         *http.Server    // nil: no front end asks
 
-	dataAddress, adminAddress listen.Address
+	dataAddress, adminAddress, authAddress listen.Address
 
 	jwsKeys  atomic.Pointer[[]*ecdsa.PublicKey]
 	senders  *senders
@@ -128,7 +129,9 @@ func build(s *settings, log *slog.Logger) (*parts, error) {
 	if err != nil {
 		return nil, err
 	}
-	p.data = proxy.NewServer(p.life.track(handler), proxy.ServerOptions{MaxToken: c.MaxTokenSize, HTTP2: s.http2, Log: log})
+	if handler != nil {
+		p.data = proxy.NewServer(p.life.track(handler), proxy.ServerOptions{MaxToken: c.MaxTokenSize, HTTP2: s.http2, Log: log})
+	}
 	p.admin = proxy.NewServer(admin.New(admin.Options{Gatherer: p.registry, Ready: p.ready, Status: p.status, Refetch: p.refetch}), proxy.ServerOptions{Log: log})
 	return p, nil
 }

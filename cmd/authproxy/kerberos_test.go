@@ -99,6 +99,24 @@ func TestKerberos(t *testing.T) {
 		}
 	}
 
+	t.Run("asked by a front end", func(t *testing.T) {
+		question := []string{"-H", "X-Original-Method: GET", "-H", "X-Original-URI: /", "-H", "X-Remote-User: alice", "-H", "X-Auth-Type: Negotiate"}
+		alice, bob := login(t, "alice"), login(t, "bob")
+		without := curl{t, append(os.Environ(), "KRB5CCNAME=FILE:"+filepath.Join(t.TempDir(), "nothing")), question}
+		alice.args, bob.args = append(alice.args, question...), append(bob.args, question...)
+		r := offline(t, p, "--kerberos-keytab", keytab, "--kerberos-realm-map", kdctest.Realm+"=", "--trusted-peers", "127.0.0.1", "--auth-listen", "127.0.0.1:0")
+		url := strings.Replace(r.auth(), "127.0.0.1", "localhost", 1) + "/auth"
+		for _, tt := range []struct {
+			what   string
+			c      curl
+			answer string
+		}{{"the right ticket", alice, "200"}, {"another principal", bob, unauthorized}, {"headers of a peer that is trusted elsewhere", without, unauthorized}} {
+			if got, _ := tt.c.get(bound, url); got != tt.answer {
+				t.Errorf("%s: %q, want %q\n%s", tt.what, got, tt.answer, r.logs)
+			}
+		}
+	})
+
 	t.Run("realm mapped", func(t *testing.T) {
 		alice, bob := login(t, "alice"), login(t, "bob")
 		without := curl{t, append(os.Environ(), "KRB5CCNAME=FILE:"+filepath.Join(t.TempDir(), "nothing")), nil}

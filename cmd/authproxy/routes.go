@@ -25,17 +25,18 @@ const mainRoute = "upstream"
 // route is one way through the proxy, read and checked.
 type route struct {
 	config.Route
-	upstream *url.URL
+	upstream *url.URL // nil: requests are judged, and passed on by somebody else
 	bind     bind.Mode
 	rules    *anonymous.Rules
 }
 
 // readRoutes reads the routes: that of --upstream, which takes what no other one does, and those that have sections or flags.
 func readRoutes(s *settings) (routes []route, err error) {
-	if s.upstream == "" && len(s.routes) == 0 {
+	answerOnly := s.upstream == "" && len(s.routes) == 0 // nothing is passed on
+	if answerOnly && s.authListen == "" {
 		return nil, errNoUpstream
 	}
-	if s.upstream != "" {
+	if s.upstream != "" || answerOnly {
 		c := s.token
 		r, err := readRoute(config.Route{
 			Name: mainRoute, Upstream: s.upstream, UpstreamProtocol: s.upstreamProtocol,
@@ -67,11 +68,13 @@ func readRoutes(s *settings) (routes []route, err error) {
 
 func readRoute(d config.Route, insecurePlaintext bool) (r route, err error) {
 	r.Route = d
-	if r.upstream, err = proxy.ParseUpstream(d.Upstream, insecurePlaintext); err != nil {
-		return r, err
-	}
-	if err = proxy.CheckProtocol(d.UpstreamProtocol, r.upstream); err != nil {
-		return r, fmt.Errorf("upstream_protocol: %w", err)
+	if d.Upstream != "" {
+		if r.upstream, err = proxy.ParseUpstream(d.Upstream, insecurePlaintext); err != nil {
+			return r, err
+		}
+		if err = proxy.CheckProtocol(d.UpstreamProtocol, r.upstream); err != nil {
+			return r, fmt.Errorf("upstream_protocol: %w", err)
+		}
 	}
 	if r.bind, err = bind.ParseMode(d.EnforceTokenBind); err != nil {
 		return r, err
@@ -91,7 +94,7 @@ const (
 	standardClient = "standard"
 )
 
-// buildRoutes makes the handler of all requests.
+// buildRoutes makes the handler of all requests that are passed on, nil for none, and that of questions about others.
 func (p *parts) buildRoutes(routes []route) (http.Handler, error) {
 	s, c := p.settings, p.settings.token
 	if s.upstreamClient != "" && s.upstreamClient != relayClient && s.upstreamClient != standardClient {
@@ -122,13 +125,10 @@ func (p *parts) buildRoutes(routes []route) (http.Handler, error) {
 		return nil, err
 	}
 	metrics := proxy.NewMetrics(p.registry)
-	var ways []proxy.Route
-	for _, r := range routes {
-		handler := &proxy.Handler{
+	judging := func(r route) *proxy.Handler {
+		return &proxy.Handler{
 			Route:                             r.Name,
 			Validator:                         p.validator,
-			Upstream:                          r.upstream,
-			UpstreamHTTP2:                     r.UpstreamProtocol == proxy.H2 || r.UpstreamProtocol == proxy.H2C,
 			DelayAuthDecision:                 r.DelayAuthDecision,
 			ChallengeURI:                      challengeURI(c),
 			ServiceTokenRoles:                 c.ServiceTokenRoles,
@@ -138,13 +138,27 @@ func (p *parts) buildRoutes(routes []route) (http.Handler, error) {
 			Bind:                              &r.bind,
 			RequiredRoles:                     r.RequiredRoles,
 			Anonymous:                         r.rules,
-			ForwardedFrom:                     &fronts,
-			Streams:                           p.streams,
-			Guard:                             secret,
-			GuardHeader:                       guardHeader,
 			Metrics:                           metrics,
 			Log:                               p.log,
 		}
+	}
+	if err := p.buildAuth(routes, judging, guardHeader); err != nil {
+		return nil, err
+	}
+	var ways []proxy.Route
+	for _, r := range routes {
+		for _, rule := range r.rules.Names() {
+			p.log.Info("requests that need no token", slog.String("route", r.Name), slog.String("rule", rule))
+		}
+		if r.upstream == nil {
+			continue
+		}
+		handler := judging(r)
+		handler.Upstream = r.upstream
+		handler.UpstreamHTTP2 = r.UpstreamProtocol == proxy.H2 || r.UpstreamProtocol == proxy.H2C
+		handler.ForwardedFrom = &fronts
+		handler.Streams = p.streams
+		handler.Guard, handler.GuardHeader = secret, guardHeader
 		o := proxy.TransportOptions{DisableKeepAlives: !s.upstreamKeepAlive, TLS: config, Protocol: r.UpstreamProtocol}
 		if s.upstreamClient == standardClient || handler.UpstreamHTTP2 {
 			transport := proxy.NewRenewable(r.upstream, o)
@@ -161,18 +175,30 @@ func (p *parts) buildRoutes(routes []route) (http.Handler, error) {
 		if secret != nil {
 			handler.StripAlso = append(slices.Clone(handler.StripAlso), guardHeader)
 		}
-		for _, rule := range r.rules.Names() {
-			p.log.Info("requests that need no token", slog.String("route", r.Name), slog.String("rule", rule))
-		}
 		ways = append(ways, proxy.Route{Hosts: r.Hosts, Path: r.Path, StripPrefix: r.StripPrefix, Handler: handler})
 	}
-	if len(ways) == 1 && len(ways[0].Hosts) == 0 && ways[0].Path == "" {
-		return ways[0].Handler, nil
+	if len(ways) > 0 && !single(ways) {
+		for _, r := range routes {
+			p.log.Info("route", slog.String("route", r.Name), slog.Any("hosts", r.Hosts), slog.String("path", r.Path), slog.String("upstream", r.Upstream))
+		}
 	}
-	for _, r := range routes {
-		p.log.Info("route", slog.String("route", r.Name), slog.Any("hosts", r.Hosts), slog.String("path", r.Path), slog.String("upstream", r.Upstream))
+	return routed(ways), nil
+}
+
+// single says that one way takes all requests.
+func single(ways []proxy.Route) bool {
+	return len(ways) == 1 && len(ways[0].Hosts) == 0 && ways[0].Path == ""
+}
+
+// routed is the handler of all ways; nil of none.
+func routed(ways []proxy.Route) http.Handler {
+	switch {
+	case len(ways) == 0:
+		return nil
+	case single(ways):
+		return ways[0].Handler
 	}
-	return proxy.NewRouter(ways), nil
+	return proxy.NewRouter(ways)
 }
 
 // buildGuard reads the secret for the upstream; its func is nil where there is none.
@@ -197,7 +223,7 @@ func (p *parts) buildUpstreamTLS(routes []route) (func() *tls.Config, error) {
 	if len(t.Files()) == 0 {
 		return nil, nil
 	}
-	if !slices.ContainsFunc(routes, func(r route) bool { return r.upstream.Scheme == "https" }) {
+	if !slices.ContainsFunc(routes, func(r route) bool { return r.upstream != nil && r.upstream.Scheme == "https" }) {
 		return nil, errors.New("--upstream-cafile, --upstream-certfile and --upstream-keyfile are for https upstreams, of which there is none")
 	}
 	load := func() error {

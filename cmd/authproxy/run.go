@@ -60,6 +60,9 @@ func start(ctx context.Context, s *settings, stdout, stderr io.Writer) error {
 	if s.insecureUpstream {
 		log.Warn("insecure_upstream is on: whoever reaches the upstream, or the network to it, can be anyone")
 	}
+	if s.insecureAuthListen {
+		log.Warn("insecure_auth_listen is on: whoever reaches the network between front end and proxy can be anyone")
+	}
 	p, err := build(s, log)
 	if s.checkConfig {
 		printConfig(stdout, s)
@@ -111,4 +114,4 @@ func printConfig(w io.Writer, s *settings) {
 	}
 }
 
-var errNoUpstream = errors.New("no upstream: say where requests go, as in --upstream http://127.0.0.1:9292")
+var errNoUpstream = errors.New("no upstream: say where requests go, as in --upstream http://127.0.0.1:9292, or where front ends ask, as in --auth-listen 127.0.0.1:8082")

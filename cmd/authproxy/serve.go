@@ -64,13 +64,21 @@ func (p *parts) serve(ctx context.Context) error {
 		return fmt.Errorf("--admin-listen: %w", err)
 	}
 	defer admin.Close() // does nothing where the server has closed it
-	data, err := p.dataAddress.Listen(ctx, handed)
-	if err != nil {
-		return fmt.Errorf("--listen: %w", err)
+	var data, auth net.Listener
+	if p.data != nil {
+		if data, err = p.dataAddress.Listen(ctx, handed); err != nil {
+			return fmt.Errorf("--listen: %w", err)
+		}
+		defer data.Close()
 	}
-	defer data.Close()
+	if p.auth != nil {
+		if auth, err = p.authAddress.Listen(ctx, handed); err != nil {
+			return fmt.Errorf("--auth-listen: %w", err)
+		}
+		defer auth.Close()
+	}
 	for _, name := range handed.Rest() {
-		p.log.Warn("systemd has handed over a socket that no option asks for; write --listen systemd or --admin-listen systemd", slog.String("name", name))
+		p.log.Warn("systemd has handed over a socket that no option asks for; write --listen systemd, --admin-listen systemd or --auth-listen systemd", slog.String("name", name))
 	}
 	defer p.close()
 
@@ -79,7 +87,6 @@ func (p *parts) serve(ctx context.Context) error {
 	group, work := errgroup.WithContext(work)
 	requests, cut := context.WithCancel(work)
 	defer cut()
-	p.data.BaseContext = func(net.Listener) context.Context { return requests }
 
 	if p.certificates != nil {
 		group.Go(func() error {
@@ -103,16 +110,29 @@ func (p *parts) serve(ctx context.Context) error {
 	for _, w := range p.watchers {
 		group.Go(func() error { return w.Run(work) })
 	}
-	where := urlOf(data, p.listener != nil)
-	data = socket.Listener{Listener: data}
-	if p.listener != nil {
-		data = tls.NewListener(data, p.listener.Config())
-	} else if p.settings.server == serverPlain {
-		p.plain = plain.NewListener(data, p.data)
-		data = p.plain
+	// serve answers what comes by a listener, and says where it is.
+	serve := func(server *http.Server, l net.Listener, encrypted bool) string {
+		where := urlOf(l, encrypted)
+		server.BaseContext = func(net.Listener) context.Context { return requests }
+		l = socket.Listener{Listener: l}
+		switch {
+		case encrypted:
+			l = tls.NewListener(l, p.listener.Config())
+		case server == p.data && p.settings.server == serverPlain:
+			p.plain = plain.NewListener(l, server)
+			l = p.plain
+		}
+		group.Go(func() error { return serveOn(server, l) })
+		return where
 	}
 	group.Go(func() error { return serveOn(p.admin, admin) })
-	group.Go(func() error { return serveOn(p.data, data) })
+	var dataURL, authURL string
+	if p.data != nil {
+		dataURL = serve(p.data, data, p.listener != nil)
+	}
+	if p.auth != nil {
+		authURL = serve(p.auth, auth, p.settings.authTLS)
+	}
 	group.Go(func() error {
 		defer stop()
 		select {
@@ -123,7 +143,7 @@ func (p *parts) serve(ctx context.Context) error {
 		p.shutdown(cut)
 		return nil
 	})
-	p.log.Info("listening", slog.String("url", where), slog.String("admin", urlOf(admin, false)),
+	p.log.Info("listening", slog.String("url", dataURL), slog.String("admin", urlOf(admin, false)), slog.String("auth", authURL),
 		slog.String("upstream", p.settings.upstream))
 	p.tell("READY=1")
 	err = group.Wait()
@@ -191,11 +211,11 @@ func (p *parts) shutdown(cut context.CancelFunc) {
 	p.life.draining.Store(true)
 	deadline, cancel := context.WithTimeout(context.Background(), p.settings.shutdownTimeout)
 	defer cancel()
-	if err := p.data.Shutdown(deadline); err != nil || p.plain.Wait(deadline) != nil || !p.life.idle(deadline) {
+	if err := p.eachServer(func(s *http.Server) error { return s.Shutdown(deadline) }); err != nil || p.plain.Wait(deadline) != nil || !p.life.idle(deadline) {
 		p.log.Warn("requests cut off: they took longer than the shutdown timeout",
 			slog.Int64("requests", p.life.underWay.Load()), slog.Duration("shutdown_timeout", p.settings.shutdownTimeout))
 		cut()
-		p.data.Close()
+		_ = p.eachServer((*http.Server).Close)
 		p.plain.Abort()
 		rest, cancel := context.WithTimeout(context.Background(), afterCut)
 		defer cancel()
@@ -207,6 +227,16 @@ func (p *parts) shutdown(cut context.CancelFunc) {
 	if err := p.admin.Shutdown(last); err != nil {
 		p.admin.Close()
 	}
+}
+
+// eachServer does something with each server of requests.
+func (p *parts) eachServer(do func(*http.Server) error) (err error) {
+	for _, s := range []*http.Server{p.data, p.auth} {
+		if s != nil {
+			err = errors.Join(err, do(s))
+		}
+	}
+	return err
 }
 
 func (p *parts) close() {

@@ -33,6 +33,10 @@ type settings struct {
 	headerEncoding                                      string
 
 	listen, adminListen, server    string
+	authListen                     string
+	authTLS, insecureAuthListen    bool
+	authTrustedPeers               []string
+	authTrustedPeerNames           []string
 	tlsCertFile, tlsKeyFile        string
 	http2                          bool
 	tlsClientCAFile                string
@@ -135,6 +139,16 @@ func ownOptions() []ownOption {
 			func(s *settings) any { return &s.remoteUserHeader }},
 		{"auth-type-header", "header in which they tell how he was authenticated (AUTH_TYPE): Negotiate", "X-Auth-Type",
 			func(s *settings) any { return &s.authTypeHeader }},
+		{"auth-listen", "address for the questions of front ends that pass requests on themselves (nginx, Traefik, Caddy, Envoy): HOST:PORT, unix:/PATH[,mode=0660], or systemd for its socket with FileDescriptorName=auth; off without. --upstream is not needed then", "",
+			func(s *settings) any { return &s.authListen }},
+		{"auth-tls", "speak TLS on --auth-listen, with the files of --tls-cert-file, --tls-key-file and --tls-client-ca-file", "false",
+			func(s *settings) any { return &s.authTLS }},
+		{"insecure-auth-listen", "allow --auth-listen without TLS on an address that is not of this machine alone: who can write to that network can be anyone", "false",
+			func(s *settings) any { return &s.insecureAuthListen }},
+		{"auth-trusted-peers", "list of addresses and networks of front ends that may ask at --auth-listen, and are believed about the requests they ask for; and the word unix", "127.0.0.0/8,::1,unix",
+			func(s *settings) any { return &s.authTrustedPeers }},
+		{"auth-trusted-peer-names", "the same by client certificate, with --auth-tls: list of DNS names and URIs in it", "",
+			func(s *settings) any { return &s.authTrustedPeerNames }},
 		{"admin-listen", "address for /metrics, /healthz, /readyz and /status: HOST:PORT, unix:/PATH[,mode=0660], or systemd for its socket with FileDescriptorName=admin", "127.0.0.1:8081",
 			func(s *settings) any { return &s.adminListen }},
 		{"reload-interval", "how often to look whether the files of TLS and Kerberos have changed", "10s", func(s *settings) any { return &s.reloadInterval }},

@@ -2,187 +2,182 @@ package main
 
 import (
 	"bufio"
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"net"
-	"net/http"
 	"slices"
+	"strconv"
 	"sync"
 	"sync/atomic"
 	"time"
 )
 
-// upstream is the service behind the proxies; it answers everything with a few bytes, or as many as /N asks for.
-type upstream struct {
-	*http.Server
-	done chan struct{}
-}
-
-func startUpstream() (*upstream, error) {
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		return nil, err
-	}
-	big := make([]byte, 64<<10)
-	u := &upstream{done: make(chan struct{})}
-	u.Server = &http.Server{Addr: l.Addr().String(), MaxHeaderBytes: 1 << 20, Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		body := []byte("hello\n")
-		if r.URL.Path == "/64k" {
-			body = big
-		}
-		w.Header().Set("Content-Type", "text/plain")
-		_, _ = w.Write(body)
-	})}
-	go func() {
-		defer close(u.done)
-		_ = u.Serve(l)
-	}()
-	return u, nil
-}
-
-// Close ends the upstream and waits for it.
-func (u *upstream) Close() {
-	_ = u.Server.Close()
-	<-u.done
-}
-
 // scenario is one kind of load: which request comes n-th, and which status is the right answer.
 type scenario struct {
-	name    string
-	request func(n int) []byte
+	name string
+	// request appends the n-th request to a buffer.
+	request func(to []byte, n int) []byte
 	status  int
+	next    *atomic.Int64 // the number of the next request, kept from one round to the next
 }
 
-// client is one keep-alive connection.
+// client is one keep-alive connection. It reads what it has to of an answer, to take little of the core that it runs on.
 type client struct {
+	addr string
 	conn net.Conn
 	in   *bufio.Reader
+	out  []byte
 }
 
-func dial(addr string) (*client, error) {
-	conn, err := net.Dial("tcp", addr)
-	if err != nil {
-		return nil, err
-	}
-	return &client{conn, bufio.NewReaderSize(conn, 16<<10)}, nil
-}
-
-// ask sends one request and reads the answer, whole.
-func (c *client) ask(request []byte) (status int, err error) {
-	if _, err := c.conn.Write(request); err != nil {
-		return 0, err
-	}
-	res, err := http.ReadResponse(c.in, nil)
-	if err != nil {
-		return 0, err
-	}
-	_, err = io.Copy(io.Discard, res.Body)
-	if res.Close {
-		err = errors.Join(err, errClosed)
-	}
-	return res.StatusCode, err
-}
-
-var errClosed = errors.New("the server closes the connection after each answer")
-
-// closed puts on as much load as the connections carry, and counts the answers. An answer of another status is an error: a
-// proxy that gets it wrong is not measured.
-func closed(ctx context.Context, addr string, connections int, d time.Duration, s scenario) (requests int64, err error) {
-	ctx, cancel := context.WithTimeout(ctx, d)
-	defer cancel()
-	var n, total atomic.Int64
-	errs := make([]error, connections)
-	var group sync.WaitGroup
-	for i := range connections {
-		c, err := dial(addr)
-		if err != nil {
-			return 0, err
+// connect makes connections and asks one question on each.
+func connect(addr string, connections int, s scenario) (clients []*client, err error) {
+	for range connections {
+		c := &client{addr: addr, in: bufio.NewReaderSize(nil, 8<<10)}
+		if err = c.dial(); err == nil {
+			clients = append(clients, c)
+			err = c.ask(s, int(s.next.Add(1)))
 		}
+		if err != nil {
+			disconnect(clients)
+			return nil, err
+		}
+	}
+	return clients, nil
+}
+
+func disconnect(clients []*client) {
+	for _, c := range clients {
+		_ = c.conn.Close()
+	}
+}
+
+func (c *client) dial() (err error) {
+	if c.conn, err = net.Dial("tcp", c.addr); err == nil {
+		c.in.Reset(c.conn)
+	}
+	return err
+}
+
+// ask sends the n-th request of a scenario and reads the answer, whole. An answer of another status than the scenario's is an
+// error: a proxy that gets it wrong is not measured.
+func (c *client) ask(s scenario, n int) error {
+	c.out = s.request(c.out[:0], n)
+	if _, err := c.conn.Write(c.out); err != nil {
+		return err
+	}
+	line, err := c.in.ReadSlice('\n')
+	if err != nil {
+		return err
+	}
+	if len(line) < 12 || !bytes.HasPrefix(line, []byte("HTTP/1.1 ")) {
+		return fmt.Errorf("no answer of HTTP/1.1: %q", line)
+	}
+	status, _ := strconv.Atoi(string(line[9:12]))
+	length, closes := -1, false
+	for {
+		if line, err = c.in.ReadSlice('\n'); err != nil {
+			return err
+		}
+		name, value, ok := bytes.Cut(bytes.TrimSpace(line), []byte(":"))
+		if len(name) == 0 {
+			break
+		}
+		switch value = bytes.TrimSpace(value); {
+		case !ok:
+			return fmt.Errorf("no header line: %q", line)
+		case bytes.EqualFold(name, []byte("Content-Length")):
+			if length, err = strconv.Atoi(string(value)); err != nil {
+				return err
+			}
+		case bytes.EqualFold(name, []byte("Connection")):
+			closes = bytes.EqualFold(value, []byte("close"))
+		}
+	}
+	if status != s.status {
+		return fmt.Errorf("answered %d, want %d", status, s.status)
+	}
+	if length < 0 {
+		return errors.New("the answer says nothing of its length")
+	}
+	if _, err = c.in.Discard(length); err == nil && closes {
+		_ = c.conn.Close()
+		err = c.dial()
+	}
+	return err
+}
+
+// closed puts on as much load as the connections carry, for a time or until so many requests are answered, and counts the answers.
+func closed(ctx context.Context, clients []*client, d time.Duration, most int64, s scenario) (requests int64, err error) {
+	var over atomic.Bool
+	defer context.AfterFunc(ctx, func() { over.Store(true) })()
+	if d > 0 {
+		defer time.AfterFunc(d, func() { over.Store(true) }).Stop()
+	}
+	var total atomic.Int64
+	errs := make([]error, len(clients))
+	var group sync.WaitGroup
+	for i, c := range clients {
 		group.Go(func() {
-			defer func() { _ = c.conn.Close() }()
-			for ctx.Err() == nil {
-				status, err := c.ask(s.request(int(n.Add(1))))
-				if errors.Is(err, errClosed) && status == s.status {
-					total.Add(1)
-					_ = c.conn.Close()
-					if c, errs[i] = dial(addr); errs[i] != nil {
-						return
-					}
-					continue
-				}
-				if err == nil && status != s.status {
-					err = fmt.Errorf("answered %d, want %d", status, s.status)
-				}
-				if err != nil {
-					errs[i] = err
-					cancel()
+			for !over.Load() {
+				if errs[i] = c.ask(s, int(s.next.Add(1))); errs[i] != nil {
+					over.Store(true)
 					return
 				}
-				total.Add(1)
+				if n := total.Add(1); most > 0 && n >= most {
+					over.Store(true)
+				}
 			}
 		})
 	}
 	group.Wait()
-	return total.Load(), errors.Join(errs...)
+	return total.Load(), errors.Join(append(errs, ctx.Err())...)
 }
 
 // latencies are percentiles of the time from when a request was due to when its answer was there.
-type latencies struct{ p50, p99, p999 time.Duration }
+type latencies struct {
+	p50, p99, p999 time.Duration
+	// late says that the answers fell ever further behind: the proxy does not carry that rate.
+	late bool
+}
 
 // open sends requests at a fixed rate, whatever the answers take: one that has to wait for a connection has waited from when it
-// was due, so a stall is charged to every request that it held up.
-func open(ctx context.Context, addr string, connections, rate int, d time.Duration, s scenario) (latencies, error) {
-	total := int(d.Seconds() * float64(rate))
+// was due, so a stall is charged to every request that it held up (no coordinated omission).
+func open(ctx context.Context, clients []*client, rate int, d time.Duration, s scenario) (latencies, error) {
+	total := max(1, int(d.Seconds()*float64(rate)))
 	due := make(chan int, total)
 	took := make([]time.Duration, total)
-	errs := make([]error, connections)
-	begin := time.Now().Add(50 * time.Millisecond)
+	errs := make([]error, len(clients))
+	begin := time.Now().Add(10 * time.Millisecond)
 	at := func(n int) time.Time { return begin.Add(time.Duration(n) * time.Second / time.Duration(rate)) }
 	var group sync.WaitGroup
-	for i := range connections {
-		c, err := dial(addr)
-		if err != nil {
-			return latencies{}, err
-		}
+	for i, c := range clients {
 		group.Go(func() {
-			defer func() { _ = c.conn.Close() }()
 			for n := range due {
-				status, err := c.ask(s.request(n))
-				if errors.Is(err, errClosed) {
-					_ = c.conn.Close()
-					c, err = dial(addr)
-				}
-				took[n] = time.Since(at(n))
-				if err == nil && status != s.status {
-					err = fmt.Errorf("answered %d, want %d", status, s.status)
-				}
-				if err != nil {
-					errs[i] = err
+				if errs[i] = c.ask(s, int(s.next.Add(1))); errs[i] != nil {
 					return
 				}
+				took[n] = time.Since(at(n))
 			}
 		})
 	}
-	for n := range total {
+	for n := 0; n < total && ctx.Err() == nil; n++ {
 		timer := time.NewTimer(time.Until(at(n)))
 		select {
 		case <-timer.C:
+			due <- n
 		case <-ctx.Done():
 			timer.Stop()
 		}
-		if ctx.Err() != nil {
-			break
-		}
-		due <- n
 	}
 	close(due)
 	group.Wait()
 	if err := errors.Join(append(errs, ctx.Err())...); err != nil {
 		return latencies{}, err
 	}
+	last := slices.Max(took[total-max(1, total/20):])
 	slices.Sort(took)
 	at99 := func(p float64) time.Duration { return took[min(len(took)-1, int(p*float64(len(took))))] }
-	return latencies{at99(0.5), at99(0.99), at99(0.999)}, nil
+	return latencies{p50: at99(0.5), p99: at99(0.99), p999: at99(0.999), late: last > d/5 && at99(0.5) > d/20}, nil
 }

@@ -3,7 +3,8 @@
 //
 // The figure to trust is the CPU time of the proxy's own processes for one request, as the kernel accounts it; what the
 // machine does besides blurs it little. Ratios are to HAProxy's jwt_verify, where that is installed. The proxy under test has one
-// core to itself, client and upstream share the other, so the rate is a property of the pair and is not a limit of the proxy.
+// core to itself, client and upstream share the other. All peers run at once and have their turns in rounds, so that what else the
+// machine does meets all alike; ratios are taken within a round, and their median is what counts.
 package main
 
 import (
@@ -15,7 +16,8 @@ import (
 	"os"
 	"os/signal"
 	"path/filepath"
-	"strings"
+	"regexp"
+	"slices"
 	"syscall"
 	"time"
 )
@@ -40,6 +42,7 @@ type settings struct {
 	connections int
 	tokens      int
 	rate        int
+	rounds      int
 	only        string
 	results     string
 }
@@ -48,12 +51,13 @@ func run(ctx context.Context, args []string, stdout io.Writer) (err error) {
 	var s settings
 	flags := flag.NewFlagSet("bench", flag.ContinueOnError)
 	flags.StringVar(&s.bin, "bin", "bin", "folder of the programs")
-	flags.DurationVar(&s.duration, "duration", 3*time.Second, "how long each measurement lasts")
+	flags.DurationVar(&s.duration, "duration", 3*time.Second, "how long each measurement lasts, all rounds together")
+	flags.IntVar(&s.rounds, "rounds", 5, "in how many rounds")
 	flags.IntVar(&s.connections, "connections", 64, "keep-alive connections of the client")
-	flags.IntVar(&s.tokens, "tokens", 2000, "how many different tokens there are")
+	flags.IntVar(&s.tokens, "tokens", manyTokens, "how many different tokens there are")
 	flags.IntVar(&s.rate, "rate", 1000, "requests a second when latency is measured")
-	flags.StringVar(&s.only, "only", "", "measure only proxies whose name contains this")
-	flags.StringVar(&s.results, "results", "", "write the table to this file as well, as Markdown")
+	flags.StringVar(&s.only, "only", "", "measure only proxies whose name this regular expression matches")
+	flags.StringVar(&s.results, "results", "", "measure as the work grows, too, and write all to this file as Markdown, with a plot beside it")
 	if err := flags.Parse(args); err != nil {
 		return err
 	}
@@ -66,8 +70,12 @@ func run(ctx context.Context, args []string, stdout io.Writer) (err error) {
 		return err
 	}
 
-	if err := pinSelf(ctx); err != nil {
-		return err
+	if s.rounds < 1 || s.tokens < 1 || s.connections < 1 || s.rate < 1 {
+		return errors.New("-rounds, -tokens, -connections and -rate must be 1 or more")
+	}
+	only, err := regexp.Compile(s.only)
+	if err != nil {
+		return fmt.Errorf("-only: %w", err)
 	}
 	upstream, err := startUpstream()
 	if err != nil {
@@ -79,28 +87,31 @@ func run(ctx context.Context, args []string, stdout io.Writer) (err error) {
 	if err != nil {
 		return err
 	}
+	if err := pinSelf(ctx); err != nil {
+		return err
+	}
 	b := &bench{settings: s, dir: dir, upstream: upstream.Addr, material: m, out: stdout}
-	var rows []row
-	for _, p := range peers() {
-		if !strings.Contains(p.name, s.only) {
-			continue
-		}
-		r, err := b.measure(ctx, p)
-		if err != nil {
-			return fmt.Errorf("%s: %w", p.name, err)
-		}
-		rows = append(rows, r)
-	}
-	fmt.Fprintln(stdout)
-	report(stdout, s, rows)
-	if s.results == "" {
-		return nil
-	}
-	f, err := os.Create(s.results)
+	all := slices.DeleteFunc(peers(), func(p peer) bool { return !only.MatchString(p.name) })
+	running, rows, err := b.startAll(ctx, all)
+	defer func() { err = errors.Join(err, b.stopAll(running)) }()
 	if err != nil {
 		return err
 	}
-	fmt.Fprintf(f, "# Measured\n\nMade by `make bench`; what the columns mean is in `examples/bench/main.go`.\n\n")
-	report(f, s, rows)
-	return f.Close()
+	byName := map[string]*row{}
+	for _, r := range rows {
+		byName[r.name] = r
+	}
+	if err := b.measure(ctx, running, byName); err != nil {
+		return err
+	}
+	fmt.Fprintln(stdout)
+	b.report(stdout, rows)
+	if s.results == "" {
+		return nil
+	}
+	sweeps, err := b.sweeps(ctx, running)
+	if err != nil {
+		return err
+	}
+	return b.writeResults(s.results, rows, sweeps)
 }

@@ -26,7 +26,14 @@ import (
 type material struct {
 	signingCert, ca, revoked, publicKey string // files
 	pki, jwt                            []string
+	sizedPKI, sizedJWT                  []string // of growing size
 }
+
+// sizes are the sizes of sized tokens, about.
+var sizes = []int{1 << 10, 2 << 10, 4 << 10, 8 << 10, 16 << 10, 32 << 10}
+
+// maxJWT bounds the JWTs: none of those who check them keeps any, so that many cost what some do.
+const maxJWT = 10_000
 
 // makeMaterial makes a CA, a signer, an empty revocation list and n tokens of each kind.
 func makeMaterial(dir string, n int) (*material, error) {
@@ -56,7 +63,13 @@ func makeMaterial(dir string, n int) (*material, error) {
 	if err := os.WriteFile(m.publicKey, pem.EncodeToMemory(&pem.Block{Type: "PUBLIC KEY", Bytes: public}), 0o600); err != nil {
 		return nil, err
 	}
-	m.pki, m.jwt = make([]string, n), make([]string, n)
+	m.pki, m.jwt = make([]string, n), make([]string, min(n, maxJWT))
+	m.sizedPKI, m.sizedJWT = make([]string, len(sizes)), make([]string, len(sizes))
+	for i, size := range sizes {
+		if err := m.makeSized(i, size, pair); err != nil {
+			return nil, err
+		}
+	}
 	var group sync.WaitGroup
 	errs := make([]error, runtime.GOMAXPROCS(0))
 	for worker := range errs {
@@ -75,41 +88,78 @@ func makeMaterial(dir string, n int) (*material, error) {
 	return m, nil
 }
 
-func (m *material) makeTokens(i int, pair *certs.SigningPair) error {
-	expires := time.Now().Add(24 * time.Hour).UTC()
-	var id [16]byte
-	if _, err := rand.Read(id[:]); err != nil {
-		return err
+// services and groups make the tokens that are common: a PKI token of 4.9 KB for five services, a JWT of 2.3 KB.
+const (
+	services = 5
+	groups   = 90
+)
+
+func (m *material) makeTokens(i int, pair *certs.SigningPair) (err error) {
+	if m.pki[i], err = signPKI(services, pair); err == nil && i < len(m.jwt) {
+		m.jwt[i], err = signJWT(groups, pair.Key.(*rsa.PrivateKey))
 	}
-	audit := base64.RawURLEncoding.EncodeToString(id[:])
-	der, err := cms.Sign(payload(audit, expires), pair.Leaf, pair.Key, crypto.SHA256)
-	if err != nil {
-		return err
-	}
-	m.pki[i] = token.EncodePKI(der)
-	m.jwt[i], err = signJWT(audit, expires, pair.Key.(*rsa.PrivateKey))
 	return err
 }
 
-// payload is a token body as a cloud with five services issues it; the PKI text is about 4.9 KB.
-func payload(audit string, expires time.Time) []byte {
+// makeSized makes tokens of about a size: of the last size that is not above, or the smallest that there is.
+func (m *material) makeSized(i, size int, pair *certs.SigningPair) (err error) {
+	for n := 0; ; n++ {
+		text, err := signPKI(n, pair)
+		if err != nil {
+			return err
+		}
+		if n > 0 && len(text) > size {
+			break
+		}
+		m.sizedPKI[i] = text
+	}
+	m.sizedJWT[i], err = signJWT(max(0, size*3/4-350)/len(group), pair.Key.(*rsa.PrivateKey))
+	return err
+}
+
+func auditID() (string, error) {
+	var id [16]byte
+	_, err := rand.Read(id[:])
+	return base64.RawURLEncoding.EncodeToString(id[:]), err
+}
+
+const lifetime = 24 * time.Hour
+
+func signPKI(services int, pair *certs.SigningPair) (string, error) {
+	audit, err := auditID()
+	if err != nil {
+		return "", err
+	}
+	der, err := cms.Sign(payload(audit, time.Now().Add(lifetime).UTC(), services), pair.Leaf, pair.Key, crypto.SHA256)
+	return token.EncodePKI(der), err
+}
+
+// payload is a token body as a cloud with so many services issues it.
+func payload(audit string, expires time.Time, n int) []byte {
+	names := []string{"identity", "compute", "image", "network", "volumev3"}
 	var services []string
-	for _, name := range []string{"identity", "compute", "image", "network", "volumev3"} {
+	for i := range n {
 		var endpoints []string
 		for _, face := range []string{"public", "internal", "admin"} {
 			endpoints = append(endpoints, fmt.Sprintf(`{"id":"c038174808b448ef94089917f5ba66c4","interface":"%s","region_id":"RegionOne","url":"http://controller.example.com:8774/v2.1","region":"RegionOne"}`, face))
 		}
-		services = append(services, fmt.Sprintf(`{"endpoints":[%s],"id":"800a92c487f8498eab26f225c7d62260","type":"%s","name":"%[2]s"}`, strings.Join(endpoints, ","), name))
+		services = append(services, fmt.Sprintf(`{"endpoints":[%s],"id":"800a92c487f8498eab26f225c7d62260","type":"%s","name":"%[2]s"}`, strings.Join(endpoints, ","), names[i%len(names)]))
 	}
 	return fmt.Appendf(nil, `{"token":{"methods":["password"],"extras":{},"project":{"id":"393ee9bc054e4acca3da070bb357c77e","name":"demo","domain":{"id":"default","name":"Default"}},`+
 		`"user":{"id":"456ab2afb74c4c0380614ba3695a832b","name":"alice","domain":{"id":"default","name":"Default"}},"roles":[{"id":"3f155233ce24407ca28418ba2eb31f0e","name":"member"}],`+
 		`"audit_ids":["%s"],"catalog":[%s],"expires_at":"%s","issued_at":"%s"}}`, audit, strings.Join(services, ","), expires.Format(time.RFC3339Nano), time.Now().UTC().Format(time.RFC3339Nano))
 }
 
-// signJWT makes an RS256 token of about 2.3 KB (RFC 7519), which is what identity providers commonly issue.
-func signJWT(id string, expires time.Time, key *rsa.PrivateKey) (string, error) {
+const group = "group-of-users,"
+
+// signJWT makes an RS256 token (RFC 7519) as identity providers issue it for a user with so many groups.
+func signJWT(groups int, key *rsa.PrivateKey) (string, error) {
+	id, err := auditID()
+	if err != nil {
+		return "", err
+	}
 	claims, err := json.Marshal(map[string]any{
-		"iss": "https://idp.example.com", "aud": "upstream", "sub": "alice", "jti": id, "exp": expires.Unix(), "groups": strings.Repeat("group-of-users,", 90),
+		"iss": "https://idp.example.com", "aud": "upstream", "sub": "alice", "jti": id, "exp": time.Now().Add(lifetime).Unix(), "groups": strings.Repeat(group, groups),
 	})
 	if err != nil {
 		return "", err

@@ -5,12 +5,14 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"net"
 	"net/http"
+	"os"
 	"os/exec"
-	"runtime"
 	"strings"
+	"sync/atomic"
 	"time"
+
+	"authproxy/examples/cloud"
 )
 
 // bench is what all measurements share.
@@ -20,27 +22,45 @@ type bench struct {
 	upstream string
 	material *material
 	out      io.Writer
+
+	// What auth_token asks, once it runs.
+	beside    []*process
+	cloud     *cloud.Cloud
+	memcached string
+	issued    []string
 }
 
-// figure is one measurement: processor time of the proxy for a request, and how many came through in a second.
-type figure struct {
-	cpu  time.Duration
-	rate float64
-	ok   bool
+// instance is a peer that runs.
+type instance struct {
+	peer    *peer
+	addr    string
+	process *process // nil for no proxy
+	// cold is the one to ask each token once; the same where none are kept.
+	cold *instance
 }
 
-// row is what was measured of one peer.
+// sample is one measurement, in one round.
+type sample struct {
+	// cpu is processor time of the peer for a request, helpers that of what it asks besides.
+	cpu, helpers time.Duration
+	rate         float64 // requests a second
+	// busy and generator are the shares of their cores that the peer, and client and upstream, were given.
+	busy, generator float64
+	resident        int // bytes of memory, with all connections open
+}
+
+// row is what was measured of one peer, by round.
 type row struct {
 	name    string
 	missing string // why there is nothing else
-	figures map[string]figure
-	latency latencies
+	samples map[string][]sample
+	latency []latencies
 }
 
 // The scenarios, in the order of the table.
 const (
 	hot     = "hot"     // one token
-	many    = "many"    // all tokens in turn
+	many    = "many"    // all tokens in turn, all seen before
 	cold    = "cold"    // all tokens in turn, none kept
 	refused = "refused" // a bad signature, another each time
 	large   = "64 KB"   // one token, a body of 64 KB
@@ -48,170 +68,254 @@ const (
 
 var scenarios = []string{hot, many, cold, refused, large}
 
-func (b *bench) measure(ctx context.Context, p peer) (row, error) {
-	fmt.Fprintf(b.out, "%s", p.name)
-	defer fmt.Fprintln(b.out)
-	r := row{name: p.name, figures: map[string]figure{}}
-	if p.command == nil {
-		err := b.onProcess(ctx, nil, p, b.upstream, []string{hot, large}, &r)
-		return r, err
-	}
-	normal := []string{hot, large}
-	if p.header != "" {
-		normal = []string{hot, many, refused, large}
-		if !p.caches {
-			normal = append(normal, cold)
+// manyTokens is how many tokens scenario many has, where there are so many.
+const manyTokens = 10_000
+
+func mkdir(path string) error { return os.Mkdir(path, 0o700) }
+
+// startAll starts the peers, those that are installed.
+func (b *bench) startAll(ctx context.Context, all []peer) (running []*instance, rows []*row, err error) {
+	for i := range all {
+		p := &all[i]
+		r := &row{name: p.name, samples: map[string][]sample{}}
+		rows = append(rows, r)
+		in, err := b.startPeer(ctx, p)
+		if errors.Is(err, exec.ErrNotFound) {
+			r.missing, _, _ = strings.Cut(err.Error(), "\n")
+			fmt.Fprintf(b.out, "%s: missing: %s\n", p.name, r.missing)
+			continue
 		}
+		if err != nil {
+			return running, rows, fmt.Errorf("%s: %w", p.name, err)
+		}
+		running = append(running, in)
 	}
-	err := b.withProcess(ctx, p, false, normal, &r)
-	if errors.Is(err, exec.ErrNotFound) {
-		r.missing = err.Error()
-		return r, nil
-	}
-	if err == nil && p.caches {
-		err = b.withProcess(ctx, p, true, []string{cold}, &r)
-	}
-	return r, err
+	return running, rows, nil
 }
 
-func (b *bench) withProcess(ctx context.Context, p peer, isCold bool, names []string, r *row) error {
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		return err
+func (b *bench) startPeer(ctx context.Context, p *peer) (*instance, error) {
+	in := &instance{peer: p, addr: b.upstream}
+	in.cold = in
+	if p.command == nil {
+		return in, nil
 	}
-	addr := l.Addr().String()
-	if err := l.Close(); err != nil {
-		return err
+	if p.needs != nil {
+		if err := p.needs(ctx, b); err != nil {
+			return nil, err
+		}
+	}
+	var err error
+	if in.addr, in.process, err = b.startOne(ctx, p, false); err != nil || !p.caches {
+		return in, err
+	}
+	in.cold = &instance{peer: p}
+	if in.cold.addr, in.cold.process, err = b.startOne(ctx, p, true); err != nil {
+		in.process.stop()
+	}
+	return in, err
+}
+
+func (b *bench) startOne(ctx context.Context, p *peer, isCold bool) (string, *process, error) {
+	addr, err := freeAddress()
+	if err != nil {
+		return "", nil, err
 	}
 	args, err := p.command(b, addr, isCold)
 	if err != nil {
+		return "", nil, err
+	}
+	process, err := start(ctx, peerCore, args, addr)
+	return addr, process, err
+}
+
+// stopAll ends everything that startAll has started.
+func (b *bench) stopAll(running []*instance) (err error) {
+	for _, in := range running {
+		for _, p := range []*process{in.process, in.cold.process} {
+			if p != nil {
+				p.stop()
+			}
+		}
+	}
+	if b.cloud != nil {
+		err = b.cloud.Stop()
+	}
+	for _, p := range b.beside {
+		p.stop()
+	}
+	return err
+}
+
+// takesPart says whether a scenario is one for a peer.
+func takesPart(p *peer, name string) bool { return p.header != "" || name == hot || name == large }
+
+// measure runs every scenario in rounds, in each of which all peers have their turn: what else the machine does meets all of them,
+// and ratios are taken within a round.
+func (b *bench) measure(ctx context.Context, running []*instance, rows map[string]*row) error {
+	each := b.duration / time.Duration(b.rounds)
+	for _, name := range scenarios {
+		fmt.Fprintf(b.out, "%s:", name)
+		var take []*instance
+		var loads []scenario
+		for _, in := range running {
+			if !takesPart(in.peer, name) {
+				continue
+			}
+			s := b.scenario(in.peer, name)
+			if name == cold {
+				in = in.cold
+			}
+			warm := int64(0)
+			if name == many {
+				warm = int64(min(manyTokens, len(in.peer.tokens(b))))
+			}
+			if err := b.warm(ctx, in, s, each/2, warm); err != nil {
+				return err
+			}
+			take, loads = append(take, in), append(loads, s)
+		}
+		for round := range b.rounds {
+			fmt.Fprintf(b.out, " %d", round+1)
+			for k := range take {
+				k = (k + round) % len(take)
+				got, err := b.sample(ctx, take[k], loads[k], b.connections, each)
+				if err != nil {
+					return b.failed(take[k], name, err)
+				}
+				r := rows[take[k].peer.name]
+				r.samples[name] = append(r.samples[name], got)
+			}
+		}
+		fmt.Fprintln(b.out)
+	}
+	return b.measureLatency(ctx, running, rows, each)
+}
+
+func (b *bench) measureLatency(ctx context.Context, running []*instance, rows map[string]*row, each time.Duration) error {
+	fmt.Fprintf(b.out, "latency:")
+	for round := range b.rounds {
+		fmt.Fprintf(b.out, " %d", round+1)
+		for k := range running {
+			in := running[(k+round)%len(running)]
+			s := b.scenario(in.peer, hot)
+			clients, err := connect(in.addr, b.connections, s)
+			if err != nil {
+				return b.failed(in, "latency", err)
+			}
+			got, err := open(ctx, clients, b.rate, each, s)
+			disconnect(clients)
+			if err != nil {
+				return b.failed(in, "latency", err)
+			}
+			r := rows[in.peer.name]
+			r.latency = append(r.latency, got)
+		}
+	}
+	fmt.Fprintln(b.out)
+	return nil
+}
+
+// failed ends a peer to tell what it wrote.
+func (b *bench) failed(in *instance, what string, err error) error {
+	err = fmt.Errorf("%s: %s: %w", in.peer.name, what, err)
+	if in.process == nil {
 		return err
 	}
-	process, err := b.start(ctx, args, addr)
+	in.process.stop()
+	return fmt.Errorf("%w\n%s", err, in.process.log)
+}
+
+// warm puts on load for a time, or for so many requests.
+func (b *bench) warm(ctx context.Context, in *instance, s scenario, d time.Duration, requests int64) error {
+	if requests > 0 {
+		d = 0
+	}
+	clients, err := connect(in.addr, b.connections, s)
+	if err == nil {
+		_, err = closed(ctx, clients, d, requests, s)
+		disconnect(clients)
+	}
 	if err != nil {
-		return err
-	}
-	defer process.stop()
-	if err := b.onProcess(ctx, process, p, addr, names, r); err != nil {
-		return fmt.Errorf("%w\n%s", err, process.log)
+		return b.failed(in, s.name, err)
 	}
 	return nil
 }
 
-func (b *bench) onProcess(ctx context.Context, process *process, p peer, addr string, names []string, r *row) error {
-	for _, name := range names {
-		fmt.Fprintf(b.out, " · %s", name)
-		s := b.scenario(p, name)
-		if _, err := closed(ctx, addr, b.connections, b.duration/4, s); err != nil { // to warm up
-			return fmt.Errorf("%s: %w", name, err)
-		}
-		var before, after time.Duration
-		var err error
-		if process != nil {
-			if before, err = process.cpu(); err != nil {
-				return err
-			}
-		}
-		begin := time.Now()
-		n, err := closed(ctx, addr, b.connections, b.duration, s)
-		if err != nil {
-			return fmt.Errorf("%s: %w", name, err)
-		}
-		took := time.Since(begin)
-		if process != nil {
-			if after, err = process.cpu(); err != nil {
-				return err
-			}
-		}
-		r.figures[name] = figure{cpu: (after - before) / time.Duration(max(n, 1)), rate: float64(n) / took.Seconds(), ok: true}
+// sample measures once.
+func (b *bench) sample(ctx context.Context, in *instance, s scenario, connections int, d time.Duration) (sample, error) {
+	clients, err := connect(in.addr, connections, s)
+	if err != nil {
+		return sample{}, err
 	}
-	if names[0] != hot {
-		return nil
+	defer disconnect(clients)
+	var pids []int
+	if in.process != nil {
+		pids = []int{in.process.cmd.Process.Pid}
 	}
-	fmt.Fprint(b.out, " · latency")
-	var err error
-	r.latency, err = open(ctx, addr, b.connections, b.rate, b.duration, b.scenario(p, hot))
-	return err
+	helpers := b.helpers(in.peer)
+	var used, helped [2]time.Duration
+	var requests int64
+	if helped[0], err = cpu(helpers...); err != nil {
+		return sample{}, err
+	}
+	if used[0], err = cpu(pids...); err != nil {
+		return sample{}, err
+	}
+	begin, generator := time.Now(), own()
+	if requests, err = closed(ctx, clients, d, 0, s); err != nil {
+		return sample{}, err
+	}
+	took, generator := time.Since(begin), own()-generator
+	if used[1], err = cpu(pids...); err != nil {
+		return sample{}, err
+	}
+	if helped[1], err = cpu(helpers...); err != nil {
+		return sample{}, err
+	}
+	if requests == 0 {
+		return sample{}, fmt.Errorf("no request in %v", d)
+	}
+	got := sample{
+		cpu: (used[1] - used[0]) / time.Duration(requests), helpers: (helped[1] - helped[0]) / time.Duration(requests), rate: float64(requests) / took.Seconds(),
+		busy: float64(used[1]-used[0]) / float64(took), generator: float64(generator) / float64(took),
+	}
+	if len(pids) > 0 {
+		got.resident = resident(pids[0])
+	}
+	return got, nil
 }
 
-// scenario makes the requests of one kind for one peer. They are made beforehand where there are not too many.
-func (b *bench) scenario(p peer, name string) scenario {
-	tokens := b.material.pki
-	if p.jwt {
-		tokens = b.material.jwt
+// scenario makes the requests of one kind for one peer.
+func (b *bench) scenario(p *peer, name string) scenario {
+	if p.header == "" {
+		return p.load(name, "")
 	}
-	request := func(text string) []byte {
-		path, header := "/", ""
-		if name == large {
-			path = "/64k"
-		}
-		if p.header != "" {
-			header = p.header + text + "\r\n"
-		}
-		return []byte("GET " + path + " HTTP/1.1\r\nHost: upstream.example.com\r\nUser-Agent: bench\r\nAccept: */*\r\n" + header + "\r\n")
+	texts := p.tokens(b)
+	if name != many && name != cold {
+		texts = texts[:1]
 	}
-	s := scenario{name: name, status: http.StatusOK}
-	switch name {
-	case many, cold:
-		all := make([][]byte, len(tokens))
-		for i := range tokens {
-			all[i] = request(tokens[i])
-		}
-		s.request = func(n int) []byte { return all[n%len(all)] }
-	case refused:
+	return p.load(name, texts[:min(len(texts), manyTokens)]...)
+}
+
+// load makes a scenario of requests with these tokens in turn.
+func (p *peer) load(name string, texts ...string) scenario {
+	path := "/"
+	if name == large {
+		path = "/64k"
+	}
+	head, tail := "GET "+path+" HTTP/1.1\r\nHost: upstream.example.com\r\nUser-Agent: bench\r\nAccept: */*\r\n"+p.header, "\r\n\r\n"
+	if p.header == "" {
+		tail = "\r\n"
+	}
+	s := scenario{name: name, status: http.StatusOK, next: new(atomic.Int64)}
+	s.request = func(to []byte, n int) []byte {
+		return append(append(append(to, head...), texts[n%len(texts)]...), tail...)
+	}
+	if name == refused {
 		s.status = http.StatusUnauthorized
-		s.request = func(n int) []byte { return request(spoil(tokens[0], n)) }
-	default:
-		one := request(tokens[0])
-		s.request = func(int) []byte { return one }
+		s.request = func(to []byte, n int) []byte {
+			return append(append(append(to, head...), spoil(texts[0], n)...), tail...)
+		}
 	}
 	return s
 }
-
-// report prints the table as Markdown.
-func report(w io.Writer, s settings, rows []row) {
-	fmt.Fprintf(w, "%s, %d cores, %s, %s: %d connections, %s each, %d tokens; latency at %d requests a second.\n\n",
-		cpuName(), cores, runtime.Version(), time.Now().Format(time.DateOnly), s.connections, s.duration, s.tokens, s.rate)
-	for _, program := range [][]string{{"haproxy", "-v"}, {"nginx", "-v"}} {
-		if path, err := find(program[0]); err == nil {
-			out, _ := exec.Command(path, program[1:]...).CombinedOutput()
-			line, _, _ := strings.Cut(string(out), "\n")
-			fmt.Fprintf(w, "%s\n\n", line)
-		}
-	}
-	var base map[string]figure
-	for _, r := range rows {
-		if strings.Contains(r.name, "jwt_verify") {
-			base = r.figures
-		}
-	}
-	fmt.Fprint(w, "| CPU µs of the proxy a request (ratio to jwt_verify) |")
-	for _, name := range scenarios {
-		fmt.Fprintf(w, " %s |", name)
-	}
-	fmt.Fprint(w, " hot, requests/s | p50 | p99 | p99.9 |\n|---|")
-	fmt.Fprintln(w, strings.Repeat("---:|", len(scenarios)+4))
-	for _, r := range rows {
-		fmt.Fprintf(w, "| %s |", r.name)
-		if r.missing != "" {
-			fmt.Fprintf(w, " missing: %s |\n", r.missing)
-			continue
-		}
-		for _, name := range scenarios {
-			f := r.figures[name]
-			switch {
-			case !f.ok:
-				fmt.Fprint(w, " |")
-			case f.cpu == 0:
-				fmt.Fprint(w, " – |")
-			case base[name].cpu > 0:
-				fmt.Fprintf(w, " %.1f (%.2f) |", micros(f.cpu), float64(f.cpu)/float64(base[name].cpu))
-			default:
-				fmt.Fprintf(w, " %.1f |", micros(f.cpu))
-			}
-		}
-		fmt.Fprintf(w, " %.0f | %.2f ms | %.2f ms | %.2f ms |\n", r.figures[hot].rate, micros(r.latency.p50)/1000, micros(r.latency.p99)/1000, micros(r.latency.p999)/1000)
-	}
-}
-
-func micros(d time.Duration) float64 { return float64(d) / float64(time.Microsecond) }

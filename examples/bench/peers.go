@@ -1,6 +1,9 @@
 package main
 
 import (
+	"context"
+	_ "embed"
+	"encoding/json"
 	"fmt"
 	"os"
 	"os/exec"
@@ -10,24 +13,46 @@ import (
 // A peer is a proxy to measure.
 type peer struct {
 	name string
-	// header is the request header that carries the token, "" for a proxy that checks none; jwt says which kind it wants.
+	// header is the request header that carries the token, "" for a proxy that checks none.
 	header string
-	jwt    bool
+	// tokens are good ones. sized are good ones of growing size; nil where there are none.
+	tokens, sized func(b *bench) []string
 	// command gives the command line for an address to listen on; cold asks for one that keeps no verified tokens. An error
 	// that wraps exec.ErrNotFound says that the program is not installed.
 	command func(b *bench, listen string, cold bool) ([]string, error)
 	// caches says that a token seen before costs less, so that a cold measurement takes another start.
 	caches bool
+	// needs starts what the peer asks besides, if it does not run yet.
+	needs func(ctx context.Context, b *bench) error
+	// wsgi says that there is an application in the peer, so that it has no upstream.
+	wsgi bool
 }
 
+const (
+	directName    = "direct, no proxy"
+	baseName      = "HAProxy, jwt_verify RS256" // what ratios are to
+	authproxyName = "authproxy, PKI"
+	authTokenName = "auth_token under uwsgi, PKI"
+)
+
 func peers() []peer {
+	pki := peer{header: "X-Auth-Token: ", caches: true,
+		tokens: func(b *bench) []string { return b.material.pki }, sized: func(b *bench) []string { return b.material.sizedPKI }}
+	relay, standard := pki, pki
+	relay.name, relay.command = authproxyName, authproxy("relay")
+	standard.name, standard.command = "authproxy, PKI, --upstream-client standard", authproxy("standard")
 	return []peer{
-		{name: "direct, no proxy"},
+		{name: directName},
 		{name: "nginx, plain", command: nginx},
 		{name: "HAProxy, plain", command: haproxy(false)},
-		{name: "HAProxy, jwt_verify RS256", header: "Authorization: Bearer ", jwt: true, command: haproxy(true)},
 		{name: "httputil.ReverseProxy, plain", command: reverseProxy},
-		{name: "authproxy, PKI", header: "X-Auth-Token: ", command: authproxy, caches: true},
+		{name: baseName, header: "Authorization: Bearer ", command: haproxy(true),
+			tokens: func(b *bench) []string { return b.material.jwt }, sized: func(b *bench) []string { return b.material.sizedJWT }},
+		{name: "uwsgi, no check", command: uwsgi(false), wsgi: true},
+		{name: authTokenName, header: "X-Auth-Token: ", command: uwsgi(true), caches: true, wsgi: true,
+			tokens: func(b *bench) []string { return b.issued }, needs: startIdentity},
+		relay,
+		standard,
 	}
 }
 
@@ -53,7 +78,7 @@ events { worker_connections 4096; }
 http {
   access_log off; keepalive_requests 1000000000; large_client_header_buffers 8 64k;
   client_body_temp_path %[1]s/body; proxy_temp_path %[1]s/proxy; fastcgi_temp_path %[1]s/f; uwsgi_temp_path %[1]s/u; scgi_temp_path %[1]s/s;
-  upstream up { server %[2]s; keepalive 256; }
+  upstream up { server %[2]s; keepalive 512; keepalive_requests 1000000000; }
   server { listen %[3]s; location / { proxy_pass http://up; proxy_http_version 1.1; proxy_set_header Connection ""; proxy_set_header Host $host; } }
 }
 `, b.dir, b.upstream, listen), 0o600)
@@ -88,8 +113,8 @@ global
 defaults
   mode http
   timeout connect 5s
-  timeout client 60s
-  timeout server 60s
+  timeout client 600s
+  timeout server 600s
   http-reuse always
 frontend f
   bind %s%s
@@ -106,11 +131,61 @@ func reverseProxy(b *bench, listen string, _ bool) ([]string, error) {
 	return []string{self, "-reverse-proxy", listen, b.upstream}, err
 }
 
-func authproxy(b *bench, listen string, cold bool) ([]string, error) {
-	args := []string{filepath.Join(b.bin, "authproxy"), "--upstream", "http://" + b.upstream, "--listen", listen, "--admin-listen", "127.0.0.1:0", "--drain-delay", "0s",
-		"--log-level", "error", "--signing-cert-file", b.material.signingCert, "--signing-ca-file", b.material.ca, "--revocation-file", b.material.revoked}
-	if cold {
-		args = append(args, "--token-cache-time", "0")
+// cacheBytes is room for all tokens of a run; the default has room for some thousand of them.
+const cacheBytes = 4 << 30
+
+func authproxy(client string) func(*bench, string, bool) ([]string, error) {
+	return func(b *bench, listen string, cold bool) ([]string, error) {
+		args := []string{filepath.Join(b.bin, "authproxy"), "--upstream", "http://" + b.upstream, "--listen", listen, "--admin-listen", "127.0.0.1:0", "--drain-delay", "0s",
+			"--log-level", "error", "--signing-cert-file", b.material.signingCert, "--signing-ca-file", b.material.ca, "--revocation-file", b.material.revoked,
+			"--upstream-client", client, "--cache-size-bytes", fmt.Sprint(cacheBytes), "--token-cache-time", "3600"}
+		if cold {
+			args = append(args, "--token-cache-time", "0")
+		}
+		return args, nil
 	}
-	return args, nil
+}
+
+//go:embed auth_token.py
+var wsgiApplication []byte
+
+// uwsgi is an application in uwsgi, as services are run, with auth_token in it or without. Each request has its connection, since
+// uwsgi's plain HTTP keeps none.
+func uwsgi(check bool) func(*bench, string, bool) ([]string, error) {
+	return func(b *bench, listen string, cold bool) ([]string, error) {
+		program, err := find("uwsgi_python3")
+		if err != nil {
+			return nil, err
+		}
+		if check {
+			if out, err := exec.Command("/usr/bin/python3", "-c", "import keystonemiddleware.auth_token").CombinedOutput(); err != nil {
+				return nil, fmt.Errorf("python3-keystonemiddleware: %w\n%s", exec.ErrNotFound, out)
+			}
+		}
+		file := filepath.Join(b.dir, "application.py")
+		if err := os.WriteFile(file, wsgiApplication, 0o600); err != nil {
+			return nil, err
+		}
+		args := []string{program, "--http-socket", listen, "--wsgi-file", file, "--need-app", "--processes", "1", "--threads", "4", "--enable-threads",
+			"--die-on-term", "--buffer-size", "65535", "--listen", "1024", "--disable-logging", "--add-header", "Connection: close"}
+		if !check {
+			return args, nil
+		}
+		options := map[string]string{
+			"auth_url": b.cloud.Keystone, "auth_type": "password", "username": "authproxy", "password": b.cloud.ServicePassword,
+			"user_domain_id": "default", "project_name": "service", "project_domain_id": "default", "interface": "public",
+			"www_authenticate_uri": b.cloud.Keystone,
+		}
+		if cold { // that others put into memcached would be taken from there
+			options["token_cache_time"] = "-1"
+		} else {
+			options["memcached_servers"] = b.memcached
+		}
+		text, err := json.Marshal(options)
+		if err != nil {
+			return nil, err
+		}
+		config := filepath.Join(b.dir, fmt.Sprintf("auth_token-%t.json", cold))
+		return append(args, "--env", "BENCH_AUTH_TOKEN="+config), os.WriteFile(config, text, 0o600)
+	}
 }

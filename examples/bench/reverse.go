@@ -4,8 +4,6 @@ import (
 	"net/http"
 	"net/http/httputil"
 	"net/url"
-	"os"
-	"strings"
 )
 
 // serveReverseProxy is the program in its second role: httputil.ReverseProxy with a transport that keeps its connections.
@@ -19,17 +17,4 @@ func serveReverseProxy(listen, upstream string) error {
 		Rewrite:   func(r *httputil.ProxyRequest) { r.SetURL(target) },
 	}}
 	return server.ListenAndServe()
-}
-
-func cpuName() string {
-	text, err := os.ReadFile("/proc/cpuinfo")
-	if err != nil {
-		return "unknown processor"
-	}
-	for line := range strings.Lines(string(text)) {
-		if name, value, ok := strings.Cut(line, ":"); ok && strings.TrimSpace(name) == "model name" {
-			return strings.TrimSpace(value)
-		}
-	}
-	return "unknown processor"
 }

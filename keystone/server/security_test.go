@@ -164,6 +164,7 @@ func TestSecretsStaySecret(t *testing.T) {
 // TestGuessing: guesses are slowed down by user and address, alike for users who do not exist.
 func TestGuessing(t *testing.T) {
 	c := newCloud(t, "uuid")
+	c.clock.stop()
 	c.newUser("alice", "pw")
 	c.parts.Server.Fronts = peer.Fronts{Networks: []netip.Prefix{netip.MustParsePrefix("127.0.0.1/32")}}
 	const here, elsewhere = "203.0.113.1", "203.0.113.2"

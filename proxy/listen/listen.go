@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io/fs"
 	"net"
+	"net/netip"
 	"os"
 	"path/filepath"
 	"strconv"
@@ -63,6 +64,19 @@ func (a Address) Unix() bool { return a.unix != "" }
 
 // Systemd says whether the socket is one that systemd hands over.
 func (a Address) Systemd() bool { return a.systemd != "" }
+
+// Local says whether only this machine reaches the address. What systemd hands over is believed to be so.
+func (a Address) Local() bool {
+	if a.tcp == "" {
+		return true
+	}
+	host, _, err := net.SplitHostPort(a.tcp)
+	if err != nil {
+		return false
+	}
+	addr, err := netip.ParseAddr(host)
+	return host == "localhost" || err == nil && addr.Unmap().IsLoopback()
+}
 
 // Listen opens the socket.
 func (a Address) Listen(ctx context.Context, handed *Handed) (net.Listener, error) {

@@ -82,7 +82,8 @@ func openSQLite(path string) (*Store, error) {
 	readers := 2 + 2*runtime.GOMAXPROCS(0)
 	read.SetMaxOpenConns(readers)
 	read.SetMaxIdleConns(readers)
-	return &Store{write: write, read: read, name: path, dialect: dialect{
+	keep := func(db *sql.DB) *prepared { return &prepared{db: db, kept: map[string]*sql.Stmt{}} }
+	return &Store{write: write, read: read, writing: keep(write), reading: keep(read), name: path, dialect: dialect{
 		rebind:  func(statement string) string { return statement },
 		problem: sqliteProblem,
 	}}, nil

@@ -71,7 +71,7 @@ func (s *Store) migrateOne(ctx context.Context) (done bool, err error) {
 		level = sql.LevelReadCommitted
 	}
 	err = s.transact(ctx, level, 0, func(ctx context.Context) error {
-		tx := s.reader(ctx)
+		tx := ctx.Value(txKey{s}).(*transaction)
 		if s.dialect.migrating != "" {
 			if _, err := tx.ExecContext(ctx, s.dialect.migrating); err != nil {
 				return s.explain(err)

@@ -28,8 +28,10 @@ import (
 // Store is a database that satisfies store.Store.
 type Store struct {
 	write, read *sql.DB
-	dialect     dialect
-	name        string // of the database, for messages
+	// writing and reading keep statements of write and read; nil where the driver does.
+	writing, reading *prepared
+	dialect          dialect
+	name             string // of the database, for messages
 }
 
 // OpenSQLite opens a database file and makes it where there is none. It does not look at the schema: see Check and Migrate.
@@ -158,18 +160,27 @@ func (s *Store) AfterCommit(ctx context.Context, f func()) {
 	f()
 }
 
-// querier is what *sql.DB and *sql.Tx have in common.
-type querier interface {
-	ExecContext(ctx context.Context, query string, args ...any) (sql.Result, error)
-	QueryContext(ctx context.Context, query string, args ...any) (*sql.Rows, error)
+// run runs a statement in a transaction.
+func (s *Store) run(ctx context.Context, t *transaction, statement string, args []any) (sql.Result, error) {
+	if stmt := s.writing.statement(ctx, t, statement); stmt != nil {
+		return stmt.ExecContext(ctx, args...)
+	}
+	return t.ExecContext(ctx, statement, args...)
 }
 
-// reader is the transaction that ctx belongs to, else the reading connections.
-func (s *Store) reader(ctx context.Context) querier {
-	if t, ok := ctx.Value(txKey{s}).(*transaction); ok {
-		return t
+// query runs a query in a transaction, or on the reading connections where t is nil.
+func (s *Store) query(ctx context.Context, t *transaction, query string, args []any) (*sql.Rows, error) {
+	p := s.reading
+	if t != nil {
+		p = s.writing
 	}
-	return s.read
+	if stmt := p.statement(ctx, t, query); stmt != nil {
+		return stmt.QueryContext(ctx, args...)
+	}
+	if t != nil {
+		return t.QueryContext(ctx, query, args...)
+	}
+	return s.read.QueryContext(ctx, query, args...)
 }
 
 // exec runs one statement with ? for placeholders, in the transaction of ctx or in one of its own, and returns how many rows
@@ -186,7 +197,7 @@ func (s *Store) exec(ctx context.Context, statement string, args ...any) (n int,
 				return s.failed(t, err)
 			}
 		}
-		result, err := t.ExecContext(ctx, s.dialect.rebind(statement), args...)
+		result, err := s.run(ctx, t, s.dialect.rebind(statement), args)
 		if err != nil {
 			err = s.failed(t, err)
 			if inner && t.spoilt == nil {
@@ -254,7 +265,7 @@ func all[T any](ctx context.Context, s *Store, scan func(scanner) (T, error), qu
 	inside, cancel := bounded(ctx, s.dialect.timeout)
 	defer cancel()
 	defer func() { err = s.timedOut(ctx, inside, err) }()
-	rows, err := s.reader(ctx).QueryContext(inside, s.dialect.rebind(query), args...)
+	rows, err := s.query(inside, t, s.dialect.rebind(query), args)
 	if err != nil {
 		return nil, s.failed(t, err)
 	}
