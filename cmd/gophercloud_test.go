@@ -32,6 +32,7 @@ func TestGophercloud(t *testing.T) {
 	})
 	list := readExpected(t, "gophercloud")
 	addCompute(t, c)
+	addMember(t, c)
 	program := filepath.Join(t.TempDir(), "gophercloud.test")
 	build := exec.CommandContext(t.Context(), "go", "test", "-c", "-tags", "acceptance", "-o", program, gophercloudTests)
 	build.Env = append(os.Environ(), "CGO_ENABLED=0")
@@ -86,4 +87,23 @@ func addCompute(t *testing.T, c *cloud.Cloud) {
 	must(t, json.Unmarshal([]byte(text), &made))
 	call(t, http.MethodPost, c.Keystone+"/v3/endpoints", admin,
 		`{"endpoint":{"service_id":"`+made.Service.ID+`","interface":"public","url":"http://nova.example.com/"}}`, http.StatusCreated)
+}
+
+// addMember gives the administrator the role member on all projects of the default domain: one of the tests delegates it. Later
+// Keystones have it follow from the role admin.
+func addMember(t *testing.T, c *cloud.Cloud) {
+	t.Helper()
+	admin, err := c.Token(t.Context(), "admin", c.AdminPassword, "admin")
+	must(t, err)
+	_, text := call(t, http.MethodGet, c.Keystone+"/v3/roles?name=member", admin, "", http.StatusOK)
+	var found struct{ Roles []struct{ ID string } }
+	must(t, json.Unmarshal([]byte(text), &found))
+	_, text = call(t, http.MethodGet, c.Keystone+"/v3/users?name=admin", admin, "", http.StatusOK)
+	var users struct{ Users []struct{ ID string } }
+	must(t, json.Unmarshal([]byte(text), &users))
+	if len(found.Roles) != 1 || len(users.Users) != 1 {
+		t.Fatalf("%d roles named member and %d users named admin", len(found.Roles), len(users.Users))
+	}
+	call(t, http.MethodPut, c.Keystone+"/v3/OS-INHERIT/domains/default/users/"+users.Users[0].ID+"/roles/"+found.Roles[0].ID+"/inherited_to_projects",
+		admin, "", http.StatusNoContent)
 }

@@ -204,7 +204,7 @@ func (l *listener) serve(ctx context.Context, draining func(), log *slog.Logger)
 
 const flushInterval = time.Hour
 
-// flush removes the records of long expired tokens from time to time, so that a database that nobody looks after does not grow
+// flush removes long expired tokens and the like from time to time, so that a database that nobody looks after does not grow
 // without end.
 func flush(ctx context.Context, s *server.Server, log *slog.Logger) error {
 	tick := time.NewTicker(flushInterval)
@@ -215,12 +215,9 @@ func flush(ctx context.Context, s *server.Server, log *slog.Logger) error {
 			return nil
 		case <-tick.C:
 		}
-		if _, err := s.Identity.FlushFailures(ctx); err != nil && ctx.Err() == nil {
-			log.Error("removing old failures of logins", slog.Any("error", err))
-		}
-		switch n, err := s.Tokens.Flush(ctx); {
+		switch n, err := app.Flush(ctx, s); {
 		case err != nil && ctx.Err() == nil:
-			log.Error("removing expired tokens", slog.Any("error", err))
+			log.Error("removing what has expired", slog.Any("error", err))
 		case n > 0:
 			log.Info("expired tokens removed", slog.Int("count", n))
 		}

@@ -58,7 +58,7 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) error {
 					"doing it again does no harm. Servers may be running; they follow by themselves.",
 				Flags:  []cli.Flag{&cli.Int64Flag{Name: "past", Usage: "go just beyond `N`, the highest revocation.sequence in /status of a proxy; where the list is beyond it, change nothing"}},
 				Action: t.revocationAdvance},
-			{Name: "token_flush", Usage: "remove the records of tokens that expired long enough ago", ArgsUsage: " ", Action: t.tokenFlush},
+			{Name: "token_flush", Usage: "remove tokens that expired long enough ago, trusts that have ended and old failures of logins", ArgsUsage: " ", Action: t.tokenFlush},
 		},
 		Action: func(c *cli.Context) error {
 			if name := c.Args().First(); name != "" {
@@ -114,8 +114,8 @@ func (t tool) dbVersion(c *cli.Context) error {
 }
 
 func (t tool) tokenFlush(c *cli.Context) error {
-	return t.withDatabase(c, (*app.Settings).OpenStore, func(_ *app.Settings, db *sql.Store) error {
-		n, err := tokens.Flush(c.Context, db, time.Now().Add(-tokens.DefaultWindow))
+	return t.withDatabase(c, (*app.Settings).OpenStore, func(s *app.Settings, db *sql.Store) error {
+		n, err := app.Flush(c.Context, s.Build(db, app.Options{}).Server)
 		if err == nil {
 			fmt.Fprintf(t.stdout, "%d tokens removed\n", n)
 		}

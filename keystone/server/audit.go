@@ -85,9 +85,10 @@ func (c *call) audit(status int) {
 		event.Outcome = "failure"
 	}
 	i, t := &event.Initiator, &event.Target
+	if action == authenticate {
+		t.TypeURI, t.ID = auditAccount, c.loginUser
+	}
 	switch {
-	case action == authenticate:
-		i.ID, t.TypeURI, t.ID = c.loginUser, auditAccount, c.loginUser
 	case c.caller.Admin:
 		i.ID = "admin_token"
 	case c.caller.Token != nil:
@@ -98,6 +99,8 @@ func (c *call) audit(status int) {
 		if c.caller.Token.Domain != nil {
 			i.DomainID = c.caller.Token.Domain.ID
 		}
+	case action == authenticate: // else a service asks for somebody
+		i.ID = c.loginUser
 	}
 	if t.TypeURI == "" {
 		t.TypeURI = "data/security/" + kind
@@ -139,6 +142,8 @@ func (c *call) action() (action, kind string) {
 	switch {
 	case verb == "" || len(pieces) < 2:
 		return "", ""
+	case last == "ec2tokens":
+		return authenticate, "token"
 	case c.route == "/v3/auth/tokens" || strings.HasPrefix(c.route, "/v2.0/tokens"):
 		if verb == "created" {
 			return authenticate, "token"

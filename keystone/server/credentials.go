@@ -4,6 +4,7 @@ import (
 	"authproxy/keystone/server/credential"
 	"authproxy/keystone/server/fault"
 	"authproxy/keystone/server/filter"
+	"authproxy/keystone/server/patch"
 )
 
 // credentialRoutes are closed to delegated tokens: a secret outlives the token that it is made or read with.
@@ -19,6 +20,7 @@ func (s *Server) credentials() resource[credential.Credential] {
 		create:      createCredential,
 		get:         s.Credentials.Credential,
 		list:        s.Credentials.Credentials,
+		visible:     func(c *call, v credential.Credential) error { return c.mayHave(v) },
 		update:      updateCredential,
 		remove:      s.Credentials.Delete,
 		noDelegated: true,
@@ -42,6 +44,9 @@ func createCredential(c *call, o object) (credential.Credential, error) {
 	if f.err != nil {
 		return credential.Credential{}, f.err
 	}
+	if err := c.mayHave(v); err != nil {
+		return credential.Credential{}, err
+	}
 	return c.s.Credentials.Create(c.ctx(), v)
 }
 
@@ -52,7 +57,26 @@ func updateCredential(c *call, id string, o object) (credential.Credential, erro
 	if f.err != nil {
 		return credential.Credential{}, f.err
 	}
+	for _, after := range []credential.Update{{}, change} { // as it is, and as it is to be
+		v, err := c.s.Credentials.Credential(c.ctx(), id)
+		if err != nil {
+			return credential.Credential{}, err
+		}
+		patch.Set(&v.UserID, after.UserID)
+		patch.Set(&v.Type, after.Type)
+		if err := c.mayHave(v); err != nil {
+			return credential.Credential{}, err
+		}
+	}
 	return c.s.Credentials.Update(c.ctx(), id, change)
+}
+
+// mayHave refuses callers for whom a credential is a way to log in as somebody else.
+func (c *call) mayHave(v credential.Credential) error {
+	if v.Type != credential.EC2 {
+		return nil
+	}
+	return c.mayLoginAs(v.UserID)
 }
 
 // secret is a string under a name, nil where there is none. Unlike other members it is never repeated in an error.

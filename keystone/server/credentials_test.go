@@ -52,8 +52,8 @@ func TestCredentials(t *testing.T) {
 	path := "/v3/credentials/" + id
 	c.do("HEAD", path, c.admin, nil).want(200)
 	for name, change := range map[string]obj{
-		"user": {"user_id": c.bob}, "project": {"project_id": nil}, "type": {"type": "cert"}, "blob": {"blob": "x"},
-		"access": {"blob": `{"access": "B", "secret": "s"}`}, "trust": {"blob": `{"access": "A", "secret": "s", "trust_id": "t"}`},
+		"user": {"user_id": c.bob}, "no project": {"project_id": nil}, "type": {"type": "cert"}, "blob": {"blob": "x"},
+		"trust": {"blob": `{"access": "A", "secret": "s", "trust_id": "t"}`},
 	} {
 		if a := c.do("PATCH", path, c.admin, obj{"credential": change}); a.status != 400 {
 			t.Errorf("changing the %s: %d, want 400", name, a.status)
@@ -64,6 +64,7 @@ func TestCredentials(t *testing.T) {
 	}
 	certPath := "/v3/credentials/" + cert.str("credential", "id")
 	c.do("PATCH", certPath, c.admin, obj{"credential": obj{"type": "ec2"}}).want(400)
+	c.do("PATCH", certPath, c.admin, obj{"credential": obj{"type": "ec2", "project_id": c.project}}).want(400) // its blob is none
 	c.do("PATCH", certPath, c.admin, obj{"credential": obj{"user_id": c.bob, "type": "totp", "blob": "y"}}).want(200)
 	c.do("PATCH", certPath, c.admin, obj{"credential": obj{"user_id": "none"}}).want(404)
 
@@ -121,11 +122,13 @@ func TestEC2Credentials(t *testing.T) {
 	ofBob := "/v3/users/" + c.bob + "/credentials/OS-EC2"
 	for _, method := range []string{"GET", "DELETE"} {
 		c.do(method, many+"/"+access, bob, nil).want(403)
-		c.do(method, ofBob+"/"+access, bob, nil).want(403) // under his own name it is not his either
+		c.do(method, many+"/none", bob, nil).want(403)
+		c.do(method, many+"/none", c.aliceToken, nil).want(404)
+		c.do(method, ofBob+"/"+access, bob, nil).want(404) // as a key that nobody has
 		c.do(method, ofBob+"/"+access, c.admin, nil).want(404)
 	}
 	c.do("POST", many, bob, obj{"tenant_id": c.project}).want(403)
-	c.do("POST", ofBob, bob, obj{"tenant_id": c.project}).want(403) // he has no role there
+	c.do("POST", ofBob, bob, obj{"tenant_id": c.project}).want(201) // good for nothing until he has a role there
 	c.do("POST", many, c.aliceToken, obj{"tenant_id": "none"}).want(404)
 	c.do("POST", many, c.aliceToken, obj{}).want(400)
 	c.do("DELETE", many+"/"+access, c.aliceToken, nil).want(204)

@@ -40,6 +40,9 @@ var homeNames = map[string]string{
 	"/OS-EP-FILTER/endpoint_groups/{endpoint_group_id}/endpoints":             "endpoints_in_endpoint_group",
 }
 
+// homeExtensions are those whose alias is not in the path.
+var homeExtensions = map[string]string{"/ec2tokens": "OS-EC2"}
+
 // coreParams are the variables that are the same in extensions.
 var coreParams = []string{"domain_id", "project_id", "user_id", "group_id", "role_id", "service_id", "endpoint_id", "region_id", "policy_id"}
 
@@ -105,7 +108,7 @@ func prefersHome(h http.Header) bool {
 // relation names what is at a path of v3, and says where that is: /users/{id}/projects is user_projects.
 func relation(path, prefix string) (rel string, resource homeResource) {
 	var words, pieces []string
-	extension, before, vars := "", "", map[string]string{}
+	extension, before, vars := homeExtensions[path], "", map[string]string{}
 	for piece := range strings.SplitSeq(strings.TrimPrefix(path, "/"), "/") {
 		name, isVar := strings.CutPrefix(piece, "{")
 		switch {

@@ -2,6 +2,7 @@ package server
 
 import (
 	"context"
+	"errors"
 	"maps"
 	"net/http"
 
@@ -30,6 +31,8 @@ type resource[T any] struct {
 	// extraOnUpdate repeats the client's attributes under "extra" in the answer to PATCH, a habit of Keystone's that old
 	// clients rely on.
 	extraOnUpdate bool
+	// visible refuses callers who may not see an object that the rule lets them at; nil for none.
+	visible func(c *call, v T) error
 	// noDelegated keeps delegated tokens from it.
 	noDelegated bool
 }
@@ -76,6 +79,11 @@ func (res *resource[T]) handleGet(c *call) error {
 	if err != nil {
 		return err
 	}
+	if res.visible != nil {
+		if err := res.visible(c, v); err != nil {
+			return err
+		}
+	}
 	body := res.body(c, v)
 	if res.expand != nil {
 		if err := res.expand(c, v, body); err != nil {
@@ -103,12 +111,33 @@ func (res *resource[T]) answerList(c *call, list func(ctx context.Context, where
 	if truncated {
 		found = found[:limit]
 	}
+	if res.visible != nil {
+		if found, err = res.shown(c, found); err != nil {
+			return err
+		}
+	}
 	body := res.listBody(c, found)
 	if truncated {
 		body["truncated"] = true
 	}
 	c.reply(http.StatusOK, body)
 	return nil
+}
+
+// shown is those of a list that the caller may see.
+func (res *resource[T]) shown(c *call, list []T) ([]T, error) {
+	shown := make([]T, 0, len(list))
+	for _, v := range list {
+		err := res.visible(c, v)
+		if _, hidden := errors.AsType[fault.Forbidden](err); hidden || fault.IsNotFound(err) { // or gone meanwhile
+			continue
+		}
+		if err != nil {
+			return nil, err
+		}
+		shown = append(shown, v)
+	}
+	return shown, nil
 }
 
 func (res *resource[T]) handleUpdate(c *call) error {

@@ -64,10 +64,11 @@ func (s *Server) trustRoutes(r routes) {
 	}))
 }
 
-// delegated says whether the caller's token came by a trust or by OAuth. Such tokens are for other services: in this one nothing
-// can be done with them that outlives them.
+// delegated says whether the caller's token came by a trust, by OAuth or by an EC2 key. Such tokens are for other services: in this
+// one nothing can be done with them that outlives them.
 func (c *call) delegated() bool {
-	return c.caller.Token != nil && (c.caller.Token.Trust != nil || c.caller.Token.OAuth1 != nil)
+	t := c.caller.Token
+	return t != nil && (t.Trust != nil || t.OAuth1 != nil || slices.Contains(t.Methods, tokens.EC2Method))
 }
 
 // noDelegated keeps delegated tokens from h.

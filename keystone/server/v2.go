@@ -15,6 +15,7 @@ import (
 func (s *Server) routesV2(r routes) {
 	s.tokenRoutesV2(r)
 	s.extensionRoutesV2(r)
+	s.ec2RoutesV2(r)
 	if !r.l.Admin {
 		s.ownRoutesV2(r)
 		return
@@ -25,7 +26,10 @@ func (s *Server) routesV2(r routes) {
 	s.catalogRoutesV2(r)
 }
 
-const adminRule = "admin_required"
+const (
+	adminRule   = "admin_required"
+	serviceRule = "service_or_admin"
+)
 
 // adminV2 lets h answer administrators who may do an action of the API v3; objects may be nil.
 func adminV2(action string, objects target, h handler) handler {

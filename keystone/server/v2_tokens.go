@@ -82,16 +82,22 @@ func authRequestV2(body object, most int, external bool) (tokens.Request, error)
 		return tokens.Request{}, fault.Missing("auth", "request body")
 	}
 	request := tokens.Request{Scope: tokens.Scope{Kind: tokens.ScopeUnscoped}}
-	if _, there := auth["trust_id"]; there {
-		return request, fault.NotImplemented{What: "Trusts are for the API v3 alone."}
-	}
 	f := fields{o: auth}
+	trustID := orDefault(f.text("trust_id"), "")
 	tenantID, tenantName := orDefault(f.text("tenantId"), ""), orDefault(f.text("tenantName"), "")
 	if err := f.short(most, "tenantId", tenantID, "tenantName", tenantName); err != nil {
 		return request, err
 	}
 	if tenantID != "" || tenantName != "" {
 		request.Scope = tokens.Scope{Kind: tokens.ScopeProject, Ref: inDefault(tenantID, tenantName)}
+	}
+	if trustID != "" {
+		trust := tokens.Scope{Kind: tokens.ScopeTrust, Ref: tokens.Ref{ID: trustID}}
+		if request.Scope.Kind == tokens.ScopeProject {
+			project := request.Scope.Ref
+			trust.Project = &project
+		}
+		request.Scope = trust
 	}
 	if token, there := auth["token"]; there {
 		section, _ := token.(map[string]any)

@@ -212,19 +212,21 @@ func (s *Settings) Build(db store.Store, o Options) *Parts {
 	if err != nil {
 		panic(err) // the configuration has been checked
 	}
+	credentials := &credential.Manager{Store: db, Users: users, Projects: assignments}
 	return &Parts{Keys: keys, Policy: rules, Catalog: file, Server: &server.Server{
 		Identity:   users,
 		Assignment: assignments,
 		Catalog:    services,
 		Trusts:     trusts,
 
-		Credentials:    &credential.Manager{Store: db, Users: users, Projects: assignments},
+		Credentials:    credentials,
 		Policies:       &policies.Manager{Store: db, Catalog: services},
 		EndpointFilter: endpointFilter,
 		OAuth1:         consumers,
 		Tokens: &tokens.Manager{
 			Store: db, Revoker: revoker, Identity: users, Assignment: assignments, Catalog: catalogs, Trusts: usableTrusts, OAuth1: consumers,
-			Form: s.form(), Keys: keys, HashAlgorithm: s.HashAlgorithm, Expiration: s.TokenExpiration,
+			Credentials: credentials,
+			Form:        s.form(), Keys: keys, HashAlgorithm: s.HashAlgorithm, Expiration: s.TokenExpiration,
 			Methods: s.AuthMethods,
 			Bind:    s.Bind, BindMode: mode,
 			MaxText: s.MaxTokenSize, Watch: watch, Now: o.Now, Log: o.Log,

@@ -130,8 +130,9 @@ func (m *Manager) Create(ctx context.Context, c Credential) (Credential, error) 
 	})
 }
 
-// Update changes a credential. One of EC2 stays one, with its access key, its trust, its user and its project: whoever could
-// change these could log in as somebody else.
+// Update changes a credential. One of EC2 stays one, with its trust and its user: whoever could change these could log in as somebody
+// else. It can be moved to another project, where it is good if its user has a role there; with another access key it is good for
+// nothing, since its id stays that of the first.
 func (m *Manager) Update(ctx context.Context, credentialID string, change Update) (Credential, error) {
 	var c Credential
 	err := m.Store.Write(ctx, func(ctx context.Context) (err error) {
@@ -147,7 +148,7 @@ func (m *Manager) Update(ctx context.Context, credentialID string, change Update
 		if c.Type == "" || len([]rune(c.Type)) > maxType {
 			return fault.BadField("type", c.Type)
 		}
-		if err := sameEC2(before, c); err != nil {
+		if err := checkEC2(before, c); err != nil {
 			return err
 		}
 		if err := m.check(ctx, c); err != nil {
@@ -158,8 +159,17 @@ func (m *Manager) Update(ctx context.Context, credentialID string, change Update
 	return c, err
 }
 
-func sameEC2(before, after Credential) error {
-	if before.Type != EC2 && after.Type != EC2 {
+// checkEC2 is what a change of an EC2 credential, or one that makes another into such, has to keep to.
+func checkEC2(before, after Credential) error {
+	if after.Type == EC2 {
+		if after.ProjectID == "" {
+			return fault.Required("project_id")
+		}
+		if _, err := ParseEC2(after.Blob); err != nil {
+			return err
+		}
+	}
+	if before.Type != EC2 { // a new one is not found by its access key, for its id is not made from that
 		return nil
 	}
 	fixed := func(what string) error {
@@ -170,20 +180,16 @@ func sameEC2(before, after Credential) error {
 		return fixed("type")
 	case before.UserID != after.UserID:
 		return fixed("user_id")
-	case before.ProjectID != after.ProjectID:
-		return fixed("project_id")
 	}
 	was, err := ParseEC2(before.Blob)
 	if err != nil {
 		return err
 	}
 	is, err := ParseEC2(after.Blob)
-	switch {
-	case err != nil:
+	if err != nil {
 		return err
-	case was.Access != is.Access:
-		return fixed("access key")
-	case (was.TrustID == nil) != (is.TrustID == nil), was.TrustID != nil && *was.TrustID != *is.TrustID:
+	}
+	if (was.TrustID == nil) != (is.TrustID == nil) || was.TrustID != nil && *was.TrustID != *is.TrustID {
 		return fixed("trust")
 	}
 	return nil

@@ -180,7 +180,7 @@ func (m *Manager) Authenticate(ctx context.Context, l Login) (User, error) {
 	if err := m.check(ctx, u.ID, attempts); err != nil {
 		return User{}, err
 	}
-	release, err := m.Hasher.turn(ctx, network(l.Address))
+	release, err := m.Hasher.turns.take(ctx, network(l.Address))
 	if err != nil {
 		return User{}, err
 	}

@@ -9,18 +9,12 @@ import (
 	"runtime"
 	"strings"
 	"sync"
-	"time"
 
 	"golang.org/x/crypto/argon2"
-
-	"authproxy/keystone/server/fault"
 )
 
 // MaxPassword is the longest password in bytes; a longer one is refused, never cut.
 const MaxPassword = 4096
-
-// maxWait is how long a log-in waits for its turn before it is told to come back.
-const maxWait = 10 * time.Second
 
 // Params are the costs of one hash.
 type Params struct {
@@ -46,17 +40,11 @@ const (
 // $argon2id$v=19$m=19456,t=2,p=1$salt$hash, so that stronger costs and other algorithms can stand beside them.
 //
 // Hashing is slow on purpose. At most half of the processors do it at a time (one at least), so that a burst of log-ins
-// delays other log-ins but not the validation of tokens, and memory stays bounded. So many wait for their turn and no more, of
-// them a few from one address: a flood of log-ins leaves room for those from elsewhere.
+// delays other log-ins but not the validation of tokens, and memory stays bounded. Turns are fair by address, see turns.
 type Hasher struct {
 	params Params
-	slots  chan struct{}
-
-	mu      sync.Mutex
-	waiting int
-	from    map[string]int // how many of them, by address
-	refused int64
-	dummy   func() string
+	turns  turns
+	dummy  func() string
 	// check is the work of a Verify; tests count it.
 	check func(stored, password string) (bool, error)
 }
@@ -68,8 +56,7 @@ func NewHasher(p Params) *Hasher {
 	}
 	return &Hasher{
 		params: p,
-		slots:  make(chan struct{}, max(1, runtime.GOMAXPROCS(0)/2)),
-		from:   map[string]int{},
+		turns:  turns{free: max(1, runtime.GOMAXPROCS(0)/2)},
 		check:  verify,
 		dummy:  sync.OnceValue(func() string { return p.hash(rand.Text()) }),
 	}
@@ -77,7 +64,7 @@ func NewHasher(p Params) *Hasher {
 
 // Hash makes the string to store. It returns fault.ErrBusy where too many are waiting.
 func (h *Hasher) Hash(ctx context.Context, password string) (string, error) {
-	release, err := h.turn(ctx, "")
+	release, err := h.turns.take(ctx, "")
 	if err != nil {
 		return "", err
 	}
@@ -88,7 +75,7 @@ func (h *Hasher) Hash(ctx context.Context, password string) (string, error) {
 // Verify says whether the password is the one that stored was made of. For stored == "" it does the same work and says no,
 // so that the answer for a user who does not exist takes as long as that for one who does.
 func (h *Hasher) Verify(ctx context.Context, stored, password string) (bool, error) {
-	release, err := h.turn(ctx, "")
+	release, err := h.turns.take(ctx, "")
 	if err != nil {
 		return false, err
 	}
@@ -109,58 +96,8 @@ func (h *Hasher) verifyNow(stored, password string) (bool, error) {
 	return same && exists, err
 }
 
-// How many may wait for their turn, and how many of them from one address.
-const (
-	maxWaiting     = 256
-	maxWaitingFrom = 16
-)
-
 // Waiting is how many wait for their turn and how many were sent away since too many did.
-func (h *Hasher) Waiting() (now int, refused int64) {
-	h.mu.Lock()
-	defer h.mu.Unlock()
-	return h.waiting, h.refused
-}
-
-// queue takes a place among those who wait; false where there is none.
-func (h *Hasher) queue(address string) bool {
-	h.mu.Lock()
-	defer h.mu.Unlock()
-	if h.waiting >= maxWaiting || address != "" && h.from[address] >= maxWaitingFrom {
-		h.refused++
-		return false
-	}
-	h.waiting++
-	h.from[address]++
-	return true
-}
-
-func (h *Hasher) leave(address string) {
-	h.mu.Lock()
-	defer h.mu.Unlock()
-	h.waiting--
-	if h.from[address]--; h.from[address] == 0 {
-		delete(h.from, address)
-	}
-}
-
-// turn waits for a slot, for a client at an address ("" for none).
-func (h *Hasher) turn(ctx context.Context, address string) (release func(), err error) {
-	if !h.queue(address) {
-		return nil, fmt.Errorf("too many wait to have a password checked: %w", fault.ErrBusy)
-	}
-	defer h.leave(address)
-	timer := time.NewTimer(maxWait)
-	defer timer.Stop()
-	select {
-	case h.slots <- struct{}{}:
-		return func() { <-h.slots }, nil
-	case <-ctx.Done():
-		return nil, ctx.Err()
-	case <-timer.C:
-		return nil, fmt.Errorf("waiting to check a password: %w", fault.ErrBusy)
-	}
-}
+func (h *Hasher) Waiting() (now int, refused int64) { return h.turns.count() }
 
 const outputLength, saltLength = 32, 16
 

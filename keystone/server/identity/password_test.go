@@ -108,11 +108,11 @@ func TestUnknownUserCostsTheSame(t *testing.T) {
 func TestTurns(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		h := NewHasher(cheap)
-		if got, want := cap(h.slots), max(1, runtime.GOMAXPROCS(0)/2); got != want {
+		if got, want := h.turns.free, max(1, runtime.GOMAXPROCS(0)/2); got != want {
 			t.Errorf("%d at a time, want %d", got, want)
 		}
-		for range cap(h.slots) {
-			if _, err := h.turn(t.Context(), ""); err != nil {
+		for range h.turns.free {
+			if _, err := h.turns.take(t.Context(), ""); err != nil {
 				t.Fatal(err)
 			}
 		}
@@ -125,7 +125,7 @@ func TestTurns(t *testing.T) {
 		if _, err := h.Hash(ctx, "x"); !errors.Is(err, context.DeadlineExceeded) {
 			t.Errorf("got %v, want the context's error", err)
 		}
-		<-h.slots
+		h.turns.next()
 		if _, err := h.Hash(t.Context(), "x"); err != nil {
 			t.Errorf("with a slot free: %v", err)
 		}

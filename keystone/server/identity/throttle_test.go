@@ -192,7 +192,7 @@ func TestLockout(t *testing.T) {
 func TestManyAtOnce(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		m, hashes := guarded(t, Throttle{MaxDelay: time.Minute})
-		m.Hasher.slots = make(chan struct{}, 1)
+		m.Hasher.turns.free = 1
 		var group sync.WaitGroup
 		for range maxWaitingFrom - 1 {
 			group.Go(func() { try(t, m, by("alice", "wrong", "a")) })
@@ -208,8 +208,8 @@ func TestManyAtOnce(t *testing.T) {
 func TestQueueIsShared(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		h := NewHasher(cheap)
-		for range cap(h.slots) {
-			if _, err := h.turn(t.Context(), ""); err != nil {
+		for range h.turns.free {
+			if _, err := h.turns.take(t.Context(), ""); err != nil {
 				t.Fatal(err)
 			}
 		}
@@ -217,7 +217,7 @@ func TestQueueIsShared(t *testing.T) {
 		var group sync.WaitGroup
 		wait := func(address string) {
 			group.Go(func() {
-				if _, err := h.turn(ctx, address); !errors.Is(err, context.Canceled) {
+				if _, err := h.turns.take(ctx, address); !errors.Is(err, context.Canceled) {
 					t.Errorf("%s: %v", address, err)
 				}
 			})
@@ -226,14 +226,14 @@ func TestQueueIsShared(t *testing.T) {
 			wait("flood")
 		}
 		synctest.Wait()
-		if _, err := h.turn(t.Context(), "flood"); !errors.Is(err, fault.ErrBusy) {
+		if _, err := h.turns.take(t.Context(), "flood"); !errors.Is(err, fault.ErrBusy) {
 			t.Errorf("one more from there: %v", err)
 		}
 		for range maxWaiting - maxWaitingFrom {
 			wait("")
 		}
 		synctest.Wait()
-		if _, err := h.turn(t.Context(), "another"); !errors.Is(err, fault.ErrBusy) {
+		if _, err := h.turns.take(t.Context(), "another"); !errors.Is(err, fault.ErrBusy) {
 			t.Errorf("one more: %v", err)
 		}
 		if n, refused := h.Waiting(); n != maxWaiting || refused != 2 {
@@ -241,8 +241,8 @@ func TestQueueIsShared(t *testing.T) {
 		}
 		cancel()
 		group.Wait()
-		if n, _ := h.Waiting(); n != 0 || len(h.from) != 0 {
-			t.Errorf("%d wait, %v", n, h.from)
+		if n, _ := h.Waiting(); n != 0 || len(h.turns.lines) != 0 {
+			t.Errorf("%d wait, %v", n, h.turns.lines)
 		}
 	})
 }

@@ -285,7 +285,17 @@ func (m *Manager) once(ctx context.Context, s signed) error {
 	if !fresh {
 		return refused(nil, "signed request came twice")
 	}
-	return m.Store.RemoveNonces(ctx, m.Now().Add(-2*Window).Unix()) // clocks of servers differ
+	return m.removeNonces(ctx)
+}
+
+// removeNonces forgets requests that are refused for their age. Clocks of servers differ.
+func (m *Manager) removeNonces(ctx context.Context) error {
+	return m.Store.RemoveNonces(ctx, m.Now().Add(-2*Window).Unix())
+}
+
+// Flush deletes tokens that have ended and requests that are refused for their age.
+func (m *Manager) Flush(ctx context.Context) error {
+	return errors.Join(m.Store.RemoveOAuth1Tokens(ctx, m.Now()), m.removeNonces(ctx))
 }
 
 func (m *Manager) over(end time.Time) bool { return !end.IsZero() && !m.Now().Before(end) }

@@ -47,6 +47,8 @@ type Manager struct {
 	Catalog    Catalog
 	Trusts     Trusts // nil where there are none
 	OAuth1     OAuth1
+	// Credentials has the EC2 keys.
+	Credentials Credentials
 
 	// Form is the form of new tokens: token.PKI, token.PKIZ or token.UUID. Old ones of another form stay valid.
 	Form token.Form

@@ -7,6 +7,8 @@ import (
 	"slices"
 
 	"authproxy/keystone/server/assignment"
+	"authproxy/keystone/server/credential"
+	"authproxy/keystone/server/ec2"
 	"authproxy/keystone/server/fault"
 	"authproxy/keystone/server/identity"
 	"authproxy/keystone/server/oauth1"
@@ -15,6 +17,9 @@ import (
 
 // AllMethods are the authentication methods that a Manager knows.
 var AllMethods = []string{"external", "kerberos", "password", "token", "oauth1"}
+
+// EC2Method is the method of tokens that were got with EC2 keys. It is not one for POST /v3/auth/tokens.
+const EC2Method = "ec2credential"
 
 // Request asks for a token.
 type Request struct {
@@ -31,7 +36,9 @@ type Request struct {
 	Token string
 	// OAuth1 is the signed request for method "oauth1". The scope is then that of its access token.
 	OAuth1 *oauth1.Request
-	Scope  Scope
+	// EC2 is the request that was signed with an EC2 key, for method EC2Method. The scope is then that of the key.
+	EC2   *ec2.Request
+	Scope Scope
 	// NoCatalog leaves the catalog out of the token.
 	NoCatalog bool
 	// V2 asks for a token of the API v2.0: a signed one carries a body of that API, and user and project have to be in the
@@ -69,6 +76,8 @@ const (
 type Scope struct {
 	Kind ScopeKind
 	Ref  Ref // the project or domain, or the trust, by ID
+	// Project is the project that a trust has to be for; nil for any.
+	Project *Ref
 }
 
 // login is who asks, and what proved it.
@@ -81,6 +90,8 @@ type login struct {
 	parent *Record
 	// accessTokenID is the access token that the request was signed with; "" where it was not.
 	accessTokenID string
+	// key is the EC2 key that the request was signed with; nil where it was not.
+	key *credential.Credential
 	// bind is what the token is to be bound to.
 	bind map[string]string
 }
@@ -146,6 +157,9 @@ func (m *Manager) authenticate(ctx context.Context, r Request) (login, error) {
 		if err != nil {
 			return login{}, err
 		}
+		if slices.Contains(t.Methods, EC2Method) { // the key is for one project
+			return login{}, fault.Forbidden{Message: "A token that was got with an EC2 key cannot be exchanged for another one."}
+		}
 		if err := m.BindMode.Check(t.Bind, r.Peer); err != nil {
 			return login{}, fault.Unauthorized{Why: err.Error(), Negotiate: errors.Is(err, bind.ErrKerberos)}
 		}
@@ -165,6 +179,16 @@ func (m *Manager) authenticate(ctx context.Context, r Request) (login, error) {
 			return login{}, err
 		}
 		l.accessTokenID = access.ID
+	}
+	if slices.Contains(r.Methods, EC2Method) && r.EC2 != nil {
+		key, err := m.signedWith(ctx, *r.EC2)
+		if err == nil {
+			err = l.agree(key.UserID)
+		}
+		if err != nil {
+			return login{}, err
+		}
+		l.key = &key
 	}
 	if l.userID == "" {
 		return login{}, fault.Unauthorized{Why: "no method that says who asks"}
@@ -207,6 +231,11 @@ func (m *Manager) authorize(ctx context.Context, l login, s Scope) (authority, e
 	if l.accessTokenID != "" {
 		return a, m.scopeToAccess(ctx, &a, l.accessTokenID)
 	}
+	if l.key != nil {
+		if s, err = m.keyScope(ctx, *l.key); err != nil {
+			return a, err
+		}
+	}
 	switch s.Kind {
 	case ScopeDefault:
 		if a.user.DefaultProjectID == "" {
@@ -223,7 +252,16 @@ func (m *Manager) authorize(ctx context.Context, l login, s Scope) (authority, e
 	case ScopeDomain:
 		return a, m.scopeToDomain(ctx, &a, s.Ref)
 	case ScopeTrust:
-		return a, m.scopeToTrust(ctx, &a, s.Ref.ID)
+		if err := m.scopeToTrust(ctx, &a, s.Ref.ID); err != nil || s.Project == nil {
+			return a, err
+		}
+		p, err := m.project(ctx, *s.Project)
+		if err != nil {
+			return a, refused(err, "no such project")
+		}
+		if a.project == nil || a.project.ID != p.ID {
+			return a, fault.Forbidden{Message: "The trust is for another project."}
+		}
 	}
 	return a, nil
 }

@@ -248,3 +248,16 @@ func (m *Manager) Delete(ctx context.Context, trustID string) error {
 		return nil
 	})
 }
+
+// flushBatch keeps one transaction of Flush short.
+const flushBatch = 1000
+
+// Flush deletes trusts that have ended: nobody can see or use them any more, and the tokens that came by them ended no later.
+func (m *Manager) Flush(ctx context.Context) error {
+	for {
+		n, err := m.Store.RemoveTrusts(ctx, m.Now(), flushBatch)
+		if err != nil || n < flushBatch {
+			return err
+		}
+	}
+}

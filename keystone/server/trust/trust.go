@@ -48,6 +48,8 @@ type Store interface {
 	// UseTrust takes one of the remaining uses, if they are limited, and says false where none is left.
 	UseTrust(ctx context.Context, id string) (bool, error)
 	RemoveTrust(ctx context.Context, id string) error
+	// RemoveTrusts deletes at most limit that ended at or before a time, with those that pass them on, and returns how many it found.
+	RemoveTrusts(ctx context.Context, expired time.Time, limit int) (int, error)
 }
 
 // Users finds the users of a trust.

@@ -137,6 +137,10 @@ func (s *Store) UseTrust(ctx context.Context, id string) (left bool, err error) 
 	return left && err == nil, err
 }
 
+func (s *Store) RemoveTrusts(ctx context.Context, expired time.Time, limit int) (int, error) {
+	return s.exec(ctx, `DELETE FROM trusts WHERE id IN (SELECT id FROM trusts WHERE expires_at <= ? LIMIT ?)`, micros(expired), limit)
+}
+
 func (s *Store) RemoveTrust(ctx context.Context, id string) error {
 	return s.execOne(ctx, "trust", id, `DELETE FROM trusts WHERE id = ?`, id)
 }

@@ -52,6 +52,16 @@ func testTrusts(t *testing.T, s store.Store) {
 	_, err = s.Trust(ctx, "t3")
 	wantError(t, "what failed", err, notFound("trust", "t3"))
 	wantError(t, "remove", s.RemoveTrust(ctx, "none"), notFound("trust", "none"))
+	for _, test := range []struct {
+		expired time.Time
+		removed int
+	}{{full.ExpiresAt.Add(-time.Microsecond), 0}, {full.ExpiresAt, 1}, {full.ExpiresAt.Add(time.Hour), 0}} {
+		n, err := s.RemoveTrusts(ctx, test.expired, 10)
+		if err != nil || n != test.removed {
+			t.Errorf("trusts that ended by %s: removed %d, %v; want %d", test.expired, n, err, test.removed)
+		}
+	}
+	must(t, s.AddTrust(ctx, full))
 
 	for id, from := range map[string]string{"t4": "t1", "t6": "t1"} {
 		v := bareTrust(id, "u2", "u1")
