@@ -17,7 +17,6 @@ import (
 
 	"authproxy/keystone"
 	"authproxy/proxy/relay"
-	"authproxy/proxy/socket"
 	"authproxy/validate"
 )
 
@@ -161,9 +160,7 @@ func loopbackRequests(b *testing.B, standard bool, connections int) {
 	useClient(b, h, TransportOptions{})
 	server := httptest.NewUnstartedServer(nil)
 	server.Config = NewServer(h, ServerOptions{})
-	server.Listener = socket.Listener{Listener: server.Listener}
-	server.Start()
-	defer server.Close()
+	start(b, server)
 
 	request := fmt.Appendf(nil, "GET /v2/images HTTP/1.1\r\nHost: h\r\nUser-Agent: x\r\nX-Auth-Token: %s\r\n\r\n", token)
 	conns := make([]net.Conn, connections)

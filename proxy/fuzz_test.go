@@ -37,8 +37,7 @@ func FuzzRawRequest(f *testing.F) {
 	useClient(f, h, TransportOptions{})
 	server := httptest.NewUnstartedServer(nil)
 	server.Config = NewServer(h, ServerOptions{ReadHeaderTimeout: 10 * time.Millisecond, IdleTimeout: 10 * time.Millisecond})
-	server.Start()
-	f.Cleanup(server.Close)
+	start(f, server)
 
 	allowed := []map[string]string{
 		alice, merged(alice, nova), novaAsUser,

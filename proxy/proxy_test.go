@@ -19,7 +19,6 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 
 	"authproxy/keystone"
-	"authproxy/proxy/socket"
 	"authproxy/validate"
 	"authproxy/validate/bind"
 )
@@ -278,9 +277,7 @@ func newRigOn(t *testing.T, up *upstream, change func(*Handler)) *rig {
 	}
 	g.Server = httptest.NewUnstartedServer(nil)
 	g.Server.Config = NewServer(h, ServerOptions{ReadHeaderTimeout: 5 * time.Second})
-	g.Server.Listener = socket.Listener{Listener: g.Server.Listener}
-	g.Server.Start()
-	t.Cleanup(g.Server.Close)
+	start(t, g.Server)
 	return g
 }
 

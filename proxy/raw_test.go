@@ -10,6 +10,9 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"authproxy/proxy/plain"
+	"authproxy/proxy/socket"
 )
 
 // What a client can do to headers below the level of net/http, and what must come of it: a status, and for a request
@@ -176,7 +179,11 @@ func TestHeadTooLargeOrTooSlow(t *testing.T) {
 		t.Fatal(err)
 	}
 	done := make(chan error, 1)
-	go func() { done <- server.Serve(l) }()
+	front := net.Listener(socket.Listener{Listener: l})
+	if !standardServer {
+		front = plain.NewListener(front, server)
+	}
+	go func() { done <- server.Serve(front) }()
 	defer func() {
 		server.Close()
 		if err := <-done; err != http.ErrServerClosed {

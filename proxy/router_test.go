@@ -41,8 +41,7 @@ func newRoutedRig(t *testing.T, routes map[string]Route) (*rig, map[string]*upst
 	}
 	g.Server = httptest.NewUnstartedServer(nil)
 	g.Server.Config = NewServer(NewRouter(all), ServerOptions{ReadHeaderTimeout: 5 * time.Second})
-	g.Server.Start()
-	t.Cleanup(g.Server.Close)
+	start(t, g.Server)
 	return g, ups
 }
 

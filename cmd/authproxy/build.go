@@ -23,6 +23,7 @@ import (
 	"authproxy/proxy"
 	"authproxy/proxy/admin"
 	"authproxy/proxy/listen"
+	"authproxy/proxy/plain"
 	"authproxy/revocation"
 	"authproxy/revocation/events"
 	"authproxy/validate"
@@ -52,8 +53,9 @@ type parts struct {
 	shared       *sharedcache.Cache
 	validator    *validate.Validator
 	upstreams    []upstream
-	data, admin  *http.Server // data is nil where nothing is passed on
-	auth         *http.Server // nil: no front end asks
+	data, admin  *http.Server    // data is nil where nothing is passed on
+	plain        *plain.Listener // answers what need not come to data; nil where all does
+	auth         *http.Server    // nil: no front end asks
 
 	dataAddress, adminAddress, authAddress listen.Address
 

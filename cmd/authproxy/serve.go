@@ -15,6 +15,7 @@ import (
 
 	"authproxy/certs"
 	"authproxy/proxy/listen"
+	"authproxy/proxy/plain"
 	"authproxy/proxy/socket"
 )
 
@@ -114,8 +115,12 @@ func (p *parts) serve(ctx context.Context) error {
 		where := urlOf(l, encrypted)
 		server.BaseContext = func(net.Listener) context.Context { return requests }
 		l = socket.Listener{Listener: l}
-		if encrypted {
+		switch {
+		case encrypted:
 			l = tls.NewListener(l, p.listener.Config())
+		case server == p.data && p.settings.server == serverPlain:
+			p.plain = plain.NewListener(l, server)
+			l = p.plain
 		}
 		group.Go(func() error { return serveOn(server, l) })
 		return where
@@ -206,13 +211,15 @@ func (p *parts) shutdown(cut context.CancelFunc) {
 	p.life.draining.Store(true)
 	deadline, cancel := context.WithTimeout(context.Background(), p.settings.shutdownTimeout)
 	defer cancel()
-	if err := p.eachServer(func(s *http.Server) error { return s.Shutdown(deadline) }); err != nil || !p.life.idle(deadline) {
+	if err := p.eachServer(func(s *http.Server) error { return s.Shutdown(deadline) }); err != nil || p.plain.Wait(deadline) != nil || !p.life.idle(deadline) {
 		p.log.Warn("requests cut off: they took longer than the shutdown timeout",
 			slog.Int64("requests", p.life.underWay.Load()), slog.Duration("shutdown_timeout", p.settings.shutdownTimeout))
 		cut()
 		_ = p.eachServer((*http.Server).Close)
+		p.plain.Abort()
 		rest, cancel := context.WithTimeout(context.Background(), afterCut)
 		defer cancel()
+		_ = p.plain.Wait(rest)
 		p.life.idle(rest)
 	}
 	last, cancel := context.WithTimeout(context.Background(), time.Second)

@@ -32,7 +32,7 @@ type settings struct {
 	routeFlags                                          multi
 	headerEncoding                                      string
 
-	listen, adminListen            string
+	listen, adminListen, server    string
 	authListen                     string
 	authTLS, insecureAuthListen    bool
 	authTrustedPeers               []string
@@ -59,6 +59,12 @@ type settings struct {
 	routes []config.Route    // [authproxy:route:NAME] and --route
 	values []config.Value    // the proxy's own options, for --check-config
 }
+
+// The values of --server.
+const (
+	serverPlain    = "plain"
+	serverStandard = "standard"
+)
 
 // An ownOption is an option of the proxy that is no option of auth_token, so that it has no place in a service's file. It is
 // set by flag or by environment: --drain-delay, AUTHPROXY_DRAIN_DELAY.
@@ -107,6 +113,8 @@ func ownOptions() []ownOption {
 		{"tls-cert-file", "PEM file of the certificate, with its chain, that --listen shows; TLS is off without; taken into use when it changes", "",
 			func(s *settings) any { return &s.tlsCertFile }},
 		{"tls-key-file", "PEM file of its key", "", func(s *settings) any { return &s.tlsKeyFile }},
+		{"server", "who reads requests that come without TLS: plain reads those of the simplest form itself and leaves all others to net/http's server, standard leaves it all of them", serverPlain,
+			func(s *settings) any { return &s.server }},
 		{"http2", "offer HTTP/2 to clients of a --listen that speaks TLS", "true", func(s *settings) any { return &s.http2 }},
 		{"tls-client-ca-file", "PEM file of the CAs whose client certificates are verified, if a client shows one: for tokens bound to x509, and for --trusted-peer-names", "",
 			func(s *settings) any { return &s.tlsClientCAFile }},
@@ -236,6 +244,9 @@ func readSettings(c *cli.Context, options []config.Option, environ []string) (*s
 		s.values = append(s.values, config.Value{Name: strings.ReplaceAll(o.name, "-", "_"), Text: strings.ReplaceAll(value, "\n", ", "), Source: source})
 	}
 
+	if s.server != serverPlain && s.server != serverStandard {
+		problems = append(problems, fmt.Errorf("--server %q: want %s or %s", s.server, serverPlain, serverStandard))
+	}
 	in := config.Input{Files: c.StringSlice("config-file"), Flags: map[string]string{}}
 	for name, value := range env {
 		in.Environ = append(in.Environ, name+"="+value)

@@ -221,9 +221,10 @@ func (c *conn) fill() error {
 const grace = 100 * time.Millisecond
 
 // arm sets a deadline for reading, unless one is set: it costs something, so it is left in place for the next exchanges, and
-// comes too early for them.
+// comes too early for them. The context is not asked for its Done before that: one of package plain begins to look after the client
+// then.
 func (c *conn) arm() {
-	if c.unwatch != nil || c.ctx.Done() == nil {
+	if c.unwatch != nil {
 		return
 	}
 	now := time.Now()

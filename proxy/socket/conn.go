@@ -1,6 +1,7 @@
 package socket
 
 import (
+	"errors"
 	"io"
 	"net"
 	"os"
@@ -23,7 +24,7 @@ func (l Listener) Accept() (net.Conn, error) {
 		return nc, nil
 	}
 	c := &Conn{Conn: nc, socket: socket}
-	c.readStep, c.writeStep = c.stepRead, c.stepWrite
+	c.readStep, c.fillStep, c.writeStep = c.stepRead, c.stepFill, c.stepWrite
 	return c, nil
 }
 
@@ -40,7 +41,8 @@ type Conn struct {
 
 	reading  sync.Mutex
 	readStep func(fd uintptr) bool // stepRead, bound once
-	buf      *[ahead]byte          // nil: nothing was read ahead
+	fillStep func(fd uintptr) bool
+	buf      *[ahead]byte // nil: nothing was read ahead
 	r, w     int
 	in       []byte
 	inN      int
@@ -100,6 +102,72 @@ func (c *Conn) stepRead(fd uintptr) bool {
 func (c *Conn) drop() {
 	aheads.Put(c.buf)
 	c.buf = nil
+}
+
+// ErrFull says that no more can be read ahead.
+var ErrFull = errors.New("as much has been read ahead as there is room for")
+
+// Fill waits for more bytes, up to 16 KiB in all, and gives all that were read ahead. They can be read, or looked at and skipped;
+// what is given is valid until then, or until Fill is called again.
+func (c *Conn) Fill() ([]byte, error) {
+	c.reading.Lock()
+	defer c.reading.Unlock()
+	if c.buf != nil && c.w == ahead {
+		if c.r == 0 {
+			return nil, ErrFull
+		}
+		c.w = copy(c.buf[:], c.buf[c.r:c.w])
+		c.r = 0
+	}
+	err := c.socket.Read(c.fillStep)
+	switch {
+	case err != nil:
+		return nil, c.wrap("read", err)
+	case c.inErr != 0:
+		return nil, c.wrap("read", os.NewSyscallError("read", c.inErr))
+	case c.inN == 0:
+		return nil, io.EOF
+	}
+	return c.buf[c.r:c.w], nil
+}
+
+// stepFill reads behind what was read ahead.
+func (c *Conn) stepFill(fd uintptr) bool {
+	empty := c.buf == nil
+	if empty {
+		c.buf, c.r, c.w = aheads.Get().(*[ahead]byte), 0, 0
+	}
+	c.inN, c.inErr = read(fd, c.buf[c.w:])
+	if c.inErr != 0 || c.inN == 0 {
+		if empty {
+			c.drop()
+		}
+		return c.inErr != syscall.EAGAIN
+	}
+	c.w += c.inN
+	return true
+}
+
+// Ahead gives what was read ahead, as Fill does, without waiting.
+func (c *Conn) Ahead() []byte {
+	c.reading.Lock()
+	defer c.reading.Unlock()
+	if c.buf == nil {
+		return nil
+	}
+	return c.buf[c.r:c.w]
+}
+
+// Skip leaves out the first n of the bytes that were read ahead.
+func (c *Conn) Skip(n int) {
+	c.reading.Lock()
+	defer c.reading.Unlock()
+	if c.buf == nil {
+		return
+	}
+	if c.r = min(c.r+n, c.w); c.r == c.w {
+		c.drop()
+	}
 }
 
 func (c *Conn) Write(p []byte) (int, error) {

@@ -178,3 +178,57 @@ func TestSwap(t *testing.T) {
 		}
 	})
 }
+
+// What was read ahead can be looked at, skipped and read, in any order, and waits for more at most as long as there is room.
+func TestFill(t *testing.T) {
+	pairs(t, func(t *testing.T, server *Conn, client net.Conn) {
+		if server.Skip(1); server.Ahead() != nil {
+			t.Error("something is ahead")
+		}
+		text := make([]byte, 3*ahead)
+		for i := range text {
+			text[i] = byte(i >> 8)
+		}
+		done := make(chan error, 1)
+		go func() {
+			_, err := client.Write(text)
+			done <- err
+		}()
+		for len(server.Ahead()) < ahead {
+			if data, err := server.Fill(); err != nil || !bytes.Equal(data, text[:len(data)]) || len(data) != len(server.Ahead()) {
+				t.Fatalf("%d bytes, %v", len(data), err)
+			}
+		}
+		if _, err := server.Fill(); err != ErrFull {
+			t.Errorf("beyond the room: %v", err)
+		}
+		server.Skip(100)
+		var p [50]byte
+		if n, err := server.Read(p[:]); n != 50 || err != nil || !bytes.Equal(p[:], text[100:150]) {
+			t.Errorf("read %d, %v", n, err)
+		}
+		if data, err := server.Fill(); err != nil || len(data) <= ahead-150 || !bytes.Equal(data, text[150:150+len(data)]) {
+			t.Errorf("%d bytes, %v", len(data), err)
+		}
+		got := bytes.Clone(server.Ahead())
+		server.Skip(len(got) + 1)
+		for 150+len(got) < len(text) {
+			data, err := server.Fill()
+			if err != nil {
+				t.Fatal(err)
+			}
+			got = append(got, data...)
+			server.Skip(len(data))
+		}
+		if !bytes.Equal(got, text[150:]) || server.buf != nil {
+			t.Error("other bytes, or a buffer that is not given back")
+		}
+		if err := <-done; err != nil {
+			t.Fatal(err)
+		}
+		_ = client.Close()
+		if _, err := server.Fill(); err != io.EOF || server.buf != nil {
+			t.Errorf("at the end: %v", err)
+		}
+	})
+}
