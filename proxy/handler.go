@@ -80,7 +80,7 @@ type Handler struct {
 	StripAlso []string
 
 	// Guard gives the secret by which the upstream knows the proxy, sent in GuardHeader; nil: none is sent. A GuardHeader that
-	// headers.Strip does not remove anyway belongs into StripAlso.
+	// is not headers.Reserved anyway belongs into StripAlso.
 	Guard       func() string
 	GuardHeader string
 	// ForwardedFrom are the front ends whose X-Forwarded- headers and Forwarded are believed and added to; nil: those on this

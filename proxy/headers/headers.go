@@ -1,7 +1,7 @@
 // Package headers holds the one table of identity headers: what is set for a token, and what is never let in from a client.
 //
 // The services behind the proxy believe these headers, so the two halves live side by side: a name that Set writes is a
-// name that Strip removes. The set is that of the auth_token middleware (Identity API, "Headers" of the middleware
+// name that is Reserved. The set is that of the auth_token middleware (Identity API, "Headers" of the middleware
 // architecture); where a rule goes further, its comment says so.
 package headers
 
@@ -273,7 +273,7 @@ func Prepare(t *keystone.Token, o Options) (*Identity, error) {
 	return id, nil
 }
 
-// Set writes the headers of a confirmed user token. Strip comes first: Set does not remove what it has no value for.
+// Set writes the headers of a confirmed user token. Set does not remove what it has no value for.
 func (id *Identity) Set(h http.Header) { id.user.set(h) }
 
 // SetService writes the headers of a confirmed service token.

@@ -1,6 +1,6 @@
 package headers
 
-// Names are the headers of the table, for those who cannot Strip and then Set: with each of them overwritten or removed, nothing
+// Names are the headers of the table, for those who do not make the request anew: with each of them overwritten or removed, nothing
 // of what a client says about an identity is left.
 func Names() []string {
 	var names []string

@@ -19,7 +19,7 @@ var families = []string{
 	"keystone-",              // keystone.token_info and its like, the WSGI environment's names
 }
 
-// tokens are the headers a client does send; stripped in any but the canonical spelling, which net/http gives to every
+// tokens are the headers a client does send; reserved in any but the canonical spelling, which net/http gives to every
 // name that differs in case only.
 var tokens = []struct{ canonical, folded string }{
 	{AuthToken, "x-auth-token"},
@@ -27,20 +27,11 @@ var tokens = []struct{ canonical, folded string }{
 	{StorageToken, "x-storage-token"},
 }
 
-// Strip removes every header that could be taken for one of the table by an upstream, and look-alikes of the token
-// headers. also names further headers to remove, in any spelling.
+// Reserved says whether a header must not be passed on from a client: whether an upstream could take it for one of the table, or for
+// a token header of which it is only a look-alike. also names further headers that must not, in any spelling.
 //
 // Names are compared as CGI and WSGI servers compare them: without regard to case, and with every character that is
 // neither a letter nor a digit read as "-" (most fold "_", some fold all of them).
-func Strip(h http.Header, also ...string) {
-	for name := range h {
-		if Reserved(name, also...) {
-			delete(h, name)
-		}
-	}
-}
-
-// Reserved says whether Strip removes a header.
 func Reserved(name string, also ...string) bool {
 	if reserved(name) {
 		return true
