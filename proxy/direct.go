@@ -140,7 +140,7 @@ func (f *flight) writeHead(r *http.Request) {
 	}
 	switch v := &f.x.verdict; {
 	case v.service != nil:
-		f.request.Head, n = v.service.AppendService(f.request.Head)
+		f.request.Head, n = v.service.Append(f.request.Head)
 		f.lines += n
 	case v.serviceErr != nil:
 		f.request.Head, n = headers.AppendServiceInvalid(f.request.Head)
