@@ -46,6 +46,13 @@ func (r *Reader) Since(at int) string { return r.s[at:r.i] }
 
 // Next skips white space and returns the byte behind it without taking it, 0 at the end.
 func (r *Reader) Next() byte {
+	if r.i < len(r.s) && r.s[r.i] > ' ' {
+		return r.s[r.i]
+	}
+	return r.skipBlanks()
+}
+
+func (r *Reader) skipBlanks() byte {
 	for ; r.i < len(r.s); r.i++ {
 		switch c := r.s[r.i]; c {
 		case ' ', '\t', '\n', '\r':
@@ -55,6 +62,12 @@ func (r *Reader) Next() byte {
 	}
 	return 0
 }
+
+// Rest is the text that has not been taken.
+func (r *Reader) Rest() string { return r.s[r.i:] }
+
+// Take takes n bytes that the caller knows to be whole values.
+func (r *Reader) Take(n int) { r.i += n }
 
 func (r *Reader) expect(c byte, what string) error {
 	if r.Next() != c {
