@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"authproxy/proxy/headers"
+	"authproxy/proxy/plain"
 	"authproxy/proxy/relay"
 )
 
@@ -64,6 +65,8 @@ func (d *direct) forward(w http.ResponseWriter, r *http.Request, x *exchange) {
 	q.Idempotent = idempotent(r)
 	if x.upload != nil {
 		q.Body, q.Length, q.Continue = x.upload, r.ContentLength, hasToken(r.Header["Expect"], "100-continue")
+	} else if body, ok := r.Body.(*plain.Body); ok {
+		q.Whole = body.Whole()
 	}
 	f.writeHead(r)
 	x.sent = time.Now()
