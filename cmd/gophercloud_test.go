@@ -24,21 +24,31 @@ const gophercloudTests = "github.com/gophercloud/gophercloud/v2/internal/accepta
 // oneTest is the outcome of a test, as go test -v prints it.
 var oneTest = regexp.MustCompile(`^--- (PASS|FAIL|SKIP): (Test\w+)`)
 
-// TestGophercloud runs gophercloud's own acceptance tests against a fresh keystone-all.
+// TestGophercloud runs gophercloud's own acceptance tests against a fresh keystone-all, in each mode.
 func TestGophercloud(t *testing.T) {
 	needSuites(t)
-	c := newCloud(t, func(c *cloud.Cloud) {
-		c.KeystoneExtra = laterAndInherited
-	})
-	list := readExpected(t, "gophercloud")
-	addCompute(t, c)
-	addMember(t, c)
 	program := filepath.Join(t.TempDir(), "gophercloud.test")
 	build := exec.CommandContext(t.Context(), "go", "test", "-c", "-tags", "acceptance", "-o", program, gophercloudTests)
 	build.Env = append(os.Environ(), "CGO_ENABLED=0")
 	if out, err := build.CombinedOutput(); err != nil {
 		t.Fatalf("%v\n%s", err, out)
 	}
+	for _, mode := range modes {
+		t.Run(mode, func(t *testing.T) {
+			t.Parallel()
+			runGophercloud(t, program, mode)
+		})
+	}
+}
+
+func runGophercloud(t *testing.T, program, mode string) {
+	t.Helper()
+	c := newCloud(t, func(c *cloud.Cloud) {
+		c.KeystoneExtra = keystoneConf(mode)
+	})
+	list := readExpected(t, "gophercloud", mode)
+	addCompute(t, c)
+	addMember(t, c)
 	var skip []string
 	for _, e := range list {
 		if e.outcome == "out" {
