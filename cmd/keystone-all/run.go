@@ -135,6 +135,7 @@ func serve(ctx context.Context, s *app.Settings, metricsAddress string, log *slo
 	for _, w := range outside.watchers {
 		group.Go(func() error { return w.Run(ctx) })
 	}
+	group.Go(func() error { return outside.followHangups(ctx) })
 	group.Go(func() error { return flush(ctx, parts.Server, log) })
 	err = group.Wait()
 	log.Info("stopped")

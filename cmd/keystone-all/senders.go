@@ -2,11 +2,14 @@ package main
 
 import (
 	"bytes"
+	"context"
 	"errors"
 	"fmt"
 	"io/fs"
 	"log/slog"
 	"os"
+	"os/signal"
+	"syscall"
 
 	"authproxy/certs/reload"
 	"authproxy/keystone/peer"
@@ -83,6 +86,24 @@ func readOutside(s *app.Settings, file *templated.Store, log *slog.Logger) (*out
 		o.identifier.Kerberos, o.negotiate = acceptor, true
 	}
 	return o, nil
+}
+
+// followHangups looks at the files at each SIGHUP, until ctx ends. Those that are not here are looked at when they are used, or every
+// second.
+func (o *outside) followHangups(ctx context.Context) error {
+	hangups := make(chan os.Signal, 1)
+	signal.Notify(hangups, syscall.SIGHUP)
+	defer signal.Stop(hangups)
+	for {
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-hangups:
+		}
+		for _, w := range o.watchers {
+			w.Look()
+		}
+	}
 }
 
 // keyFile is where the private key of the server's certificate is: in a file of its own, or in that of the certificate.

@@ -287,7 +287,7 @@ func (s *Settings) NewLog(stderr io.Writer, format string) (*slog.Logger, io.Clo
 		if s.LogDir != "" && !filepath.IsAbs(path) {
 			path = filepath.Join(s.LogDir, path)
 		}
-		f, err := os.OpenFile(path, os.O_APPEND|os.O_CREATE|os.O_WRONLY, 0o640)
+		f, err := openLog(path)
 		if err != nil {
 			return nil, nil, fmt.Errorf("[DEFAULT] log_file: %w", err)
 		}
