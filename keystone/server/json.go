@@ -9,6 +9,7 @@ import (
 	"mime"
 	"net/http"
 	"slices"
+	"strconv"
 	"unicode/utf8"
 
 	"authproxy/keystone/server/fault"
@@ -159,6 +160,7 @@ func (c *call) reply(status int, value any) {
 
 func (c *call) replyBytes(status int, contentType string, body []byte) {
 	c.w.Header().Set("Content-Type", contentType)
+	c.w.Header().Set("Content-Length", strconv.Itoa(len(body))) // the same to HEAD
 	c.w.WriteHeader(status)
 	if c.r.Method == http.MethodHead {
 		return

@@ -245,7 +245,9 @@ func (r routes) on(methods, path string, h handler) {
 }
 
 // Handler answers the requests that come to one listener. Handlers of one Server may be made in turn, not at the same time.
-func (s *Server) Handler(l Listener) http.Handler {
+func (s *Server) Handler(l Listener) http.Handler { return withoutFinalSlash(s.router(l)) }
+
+func (s *Server) router(l Listener) *mux.Router {
 	if s.metrics == nil {
 		s.metrics = newMetrics(s.Metrics, s.Tokens.Watch, s.Identity.Hasher)
 	}
@@ -272,7 +274,7 @@ func (s *Server) Handler(l Listener) http.Handler {
 	s.routesV2(r)
 	unknown := s.serve(l, "unknown", func(*call) error { return errNoRoute })
 	r.NotFoundHandler, r.MethodNotAllowedHandler = unknown, unknown
-	return withoutFinalSlash(r.Router)
+	return r.Router
 }
 
 // StopWaiting answers the requests that wait for a revocation, and lets none wait any more: to be called when the server is shut

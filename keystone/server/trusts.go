@@ -130,6 +130,7 @@ func createTrust(c *call) error {
 	if err != nil {
 		return err
 	}
+	c.object = t.ID
 	return c.replyTrust(http.StatusCreated, t)
 }
 
