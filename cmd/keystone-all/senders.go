@@ -21,8 +21,9 @@ import (
 
 // The headers in which trusted front ends say whom they have authenticated, in canonical form.
 const (
-	userHeader = "X-Remote-User"
-	typeHeader = "X-Auth-Type"
+	userHeader   = "X-Remote-User"
+	typeHeader   = "X-Auth-Type"
+	domainHeader = "X-Remote-Domain"
 )
 
 // outside is what the server takes from files that operators replace while it runs: its certificate, its keytab and the catalog.
@@ -75,6 +76,9 @@ func readOutside(s *app.Settings, file *templated.Store, log *slog.Logger) (*out
 		return nil, fmt.Errorf("[auth] kerberos_realm_map: %w", err)
 	}
 	o.identifier = &peer.Identifier{Fronts: fronts, Realms: realms, UserHeader: userHeader, TypeHeader: typeHeader}
+	if s.Senders.Domains() {
+		o.identifier.DomainHeader = domainHeader
+	}
 	if path := s.Senders.KerberosKeytab; path != "" {
 		acceptor, err := spnego.New(spnego.Options{KeytabFile: path, Principal: s.Senders.KerberosPrincipal})
 		if err == nil {
