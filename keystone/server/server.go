@@ -175,8 +175,11 @@ func (c *call) address() string {
 // authenticate finds out who the caller is by X-Auth-Token.
 func (c *call) authenticate() error {
 	text := c.r.Header.Get("X-Auth-Token")
-	if text == "" {
+	switch {
+	case text == "":
 		return fault.Unauthorized{Why: "no X-Auth-Token"}
+	case len(c.r.Header.Values("X-Auth-Token")) > 1: // whoever stands in front may have looked at another one
+		return fault.Unauthorized{Why: "more than one X-Auth-Token"}
 	}
 	if c.s.isAdminToken(text) {
 		c.caller = policy.Credentials{Admin: true}
