@@ -59,6 +59,18 @@ func TestAuthRequestErrors(t *testing.T) {
 	}
 }
 
+func TestNUL(t *testing.T) {
+	for text, want := range map[string]bool{
+		`{"a":"\u0000"}`: true, `{"\u0000":1}`: true, `{"a":"\\\u0000"}`: true,
+		`{"a":"\\u0000"}`: false, `{"a":"\\\\u0000"}`: false, `{"a":"\"u0000\u00001"}`: true, `{"a":"\u00010000"}`: false, `{"a":"\\"}`: false,
+	} {
+		o, err := decodeObject([]byte(text))
+		if got := err != nil; got != want {
+			t.Errorf("%s: refused %v, want %v: %q", text, got, want, o)
+		}
+	}
+}
+
 func FuzzAuthRequest(f *testing.F) {
 	for _, seed := range []string{
 		`{"auth": {"identity": {"methods": ["password"], "password": {"user": {"name": "u", "domain": {"id": "d"}, "password": "p"}}}, "scope": {"project": {"id": "x"}}}}`,

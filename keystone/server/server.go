@@ -291,9 +291,9 @@ func (s *Server) StopWaiting() {
 // withoutFinalSlash takes one slash off the end of the path, as Keystone does: /v3/users/ is /v3/users.
 func withoutFinalSlash(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		if p := r.URL.Path; len(p) > 1 && strings.HasSuffix(p, "/") {
+		if p := r.URL.EscapedPath(); len(p) > 1 && strings.HasSuffix(p, "/") { // %2F is part of an id
 			u := *r.URL
-			u.Path, u.RawPath = strings.TrimSuffix(p, "/"), strings.TrimSuffix(u.RawPath, "/")
+			u.Path, u.RawPath = strings.TrimSuffix(u.Path, "/"), strings.TrimSuffix(u.RawPath, "/")
 			copied := *r
 			copied.URL = &u
 			r = &copied
