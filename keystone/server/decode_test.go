@@ -59,6 +59,18 @@ func TestAuthRequestErrors(t *testing.T) {
 	}
 }
 
+// TestMethodsCountOnce: a method that is named many times is carried out once.
+func TestMethodsCountOnce(t *testing.T) {
+	o, err := decodeObject([]byte(`{"auth": {"identity": {"methods": ["password"` + strings.Repeat(`, "password"`, 1000) + `],
+		"password": {"user": {"id": "u", "password": "p"}}}}}`))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if r, err := authRequest(o, tokens.AllMethods); err != nil || len(r.Methods) != 1 {
+		t.Errorf("%d methods, %v", len(r.Methods), err)
+	}
+}
+
 func TestNUL(t *testing.T) {
 	for text, want := range map[string]bool{
 		`{"a":"\u0000"}`: true, `{"\u0000":1}`: true, `{"a":"\\\u0000"}`: true,
