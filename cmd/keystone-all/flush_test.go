@@ -6,6 +6,7 @@ import (
 	"log/slog"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -14,12 +15,11 @@ import (
 // TestFlushAndTheClock: what has expired is removed every hour, but not while the clock is not to be trusted.
 func TestFlushAndTheClock(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		var offset time.Duration
-		removed := 0
+		var offset, removed atomic.Int64
 		var log strings.Builder
 		f := flusher{
-			remove: func(context.Context) (int, error) { removed++; return 1, errors.New("no database") },
-			now:    func() time.Time { return time.Now().Add(offset) },
+			remove: func(context.Context) (int, error) { removed.Add(1); return 1, errors.New("no database") },
+			now:    func() time.Time { return time.Now().Add(time.Duration(offset.Load())) },
 			log:    slog.New(slog.NewTextHandler(&log, nil)),
 		}
 		ctx, stop := context.WithCancel(t.Context())
@@ -31,21 +31,21 @@ func TestFlushAndTheClock(t *testing.T) {
 				t.Error(err)
 			}
 		})
-		after := func(d time.Duration, want int) {
+		after := func(d time.Duration, want int64) {
 			t.Helper()
 			time.Sleep(d)
 			synctest.Wait()
-			if removed != want {
-				t.Errorf("removed %d times, want %d", removed, want)
+			if got := removed.Load(); got != want {
+				t.Errorf("removed %d times, want %d", got, want)
 			}
 		}
 		after(3*time.Hour+time.Minute, 3)
-		offset += 4 * time.Minute // as NTP may
+		offset.Add(int64(4 * time.Minute)) // as NTP may
 		after(time.Hour, 4)
-		offset += 30 * 24 * time.Hour
+		offset.Add(int64(30 * 24 * time.Hour))
 		after(12*time.Hour, 4)
-		offset -= 30 * 24 * time.Hour // and right again
-		after(12*time.Hour, 4)        // of which one hour is that of the second step
+		offset.Add(-int64(30 * 24 * time.Hour)) // and right again
+		after(12*time.Hour, 4)                  // of which one hour is that of the second step
 		after(12*time.Hour, 4)
 		after(time.Hour, 5)
 		after(time.Hour, 6)
