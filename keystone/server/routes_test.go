@@ -160,7 +160,7 @@ func (c *furnished) id(path, name string, at int) string {
 	}
 	id, ok := c.ids[name]
 	if !ok {
-		c.t.Fatalf("%s: nothing is known for {%s}", path, name)
+		c.t.Fatalf("%s: newFurnished makes nothing that {%s} could stand for", path, name)
 	}
 	return id
 }
