@@ -75,6 +75,48 @@ func TestWeaknesses(t *testing.T) {
 	}
 }
 
+// advisories are what was wrong in Keystone itself, with the tests that show how it is in keystone-all.
+var advisories = []struct {
+	name, what string
+	tests      []string
+}{
+	{"CVE-2012-3426, CVE-2012-5563, CVE-2026-44394", "a token that is exchanged for another one lives longer", []string{
+		"keystone/server.TestRescoping", "keystone/server.TestRescopingKeepsTheEnd"}},
+	{"CVE-2012-4413, CVE-2013-2059, CVE-2013-4222", "tokens outlive a role, a user or a project", []string{
+		"keystone/server.TestRevocationTriggers", "keystone/server.TestGroupAndHierarchyTriggers", "keystone/server.TestNoTokenSlipsThrough"}},
+	{"CVE-2012-4457, CVE-2013-0282", "disabled users and projects log in, by EC2 keys too", []string{"keystone/server.TestRefusedLogins", "keystone/server.TestEC2Tokens"}},
+	{"CVE-2013-2014", "bodies without bound", []string{"keystone/server.TestBodyLimit"}},
+	{"CVE-2014-2828", "one method named many times costs as many passwords", []string{"keystone/server.TestMethodsCountOnce"}},
+	{"CVE-2014-3476", "delegated tokens delegate", []string{"keystone/server.TestTrustToken", "keystone/server.TestOAuth1Login", "keystone/server.TestRedelegation"}},
+	{"CVE-2014-3520", "a trust gives another project by v2.0", []string{"keystone/server.TestTrustV2"}},
+	{"CVE-2014-3621", "URLs of the catalog show configuration", []string{"keystone/server.TestCatalogURLs"}},
+	{"CVE-2014-5251, CVE-2014-5252, CVE-2014-5253", "revocation by events, to the second, and of domains", []string{
+		"keystone/server.TestRevocationTriggers", "keystone/server.TestDomainDeleted", "cmd.TestTwoNodes"}},
+	{"CVE-2018-20170, CVE-2021-38155", "answers tell which users there are, and who is locked out", []string{"keystone/server.TestRefusedLogins", "keystone/server.TestGuessing"}},
+	{"CVE-2019-19687, CVE-2020-12689, CVE-2026-90460", "credentials of others, and made or read by delegated tokens", []string{
+		"keystone/server.TestCredentials", "keystone/server.TestEC2OfOthers"}},
+	{"CVE-2020-12690", "an access token has all roles of its user", []string{"keystone/server.TestOAuth1Login"}},
+	{"CVE-2020-12691, CVE-2026-33551, CVE-2026-43001", "EC2 keys become others', or those of other projects", []string{
+		"keystone/server.TestCredentials", "keystone/server.TestEC2RenamedCredential", "keystone/server.TestEC2Trust"}},
+	{"CVE-2020-12692", "signed requests of EC2 have no end", []string{"keystone/server.TestEC2Tokens"}},
+	{"CVE-2025-65073", "everybody makes a token of a signed request", []string{"keystone/server.TestEC2Tokens", "keystone/server.TestDomainAdministrators"}},
+	{"CVE-2026-42999", "what a rule looks at is taken from the request", []string{"keystone/server.TestTargetsCannotBeForged"}},
+	{"CVE-2026-43000", "delegated tokens manage trusts", []string{"keystone/server.TestOAuth1Login", "keystone/server.TestEC2Tokens", "keystone/server.TestRedelegation"}},
+}
+
+// TestAdvisories: go test -v -run TestAdvisories . lists them.
+func TestAdvisories(t *testing.T) {
+	exists := testFunctions(t)
+	for _, a := range advisories {
+		t.Logf("%s: %s: %s", a.name, a.what, strings.Join(a.tests, ", "))
+		for _, name := range a.tests {
+			if !exists[name] {
+				t.Errorf("%s: there is no test %s", a.name, name)
+			}
+		}
+	}
+}
+
 // testFunctions is every test of the module, as folder.TestName.
 func testFunctions(t *testing.T) map[string]bool {
 	t.Helper()

@@ -18,27 +18,45 @@ import (
 	_ "github.com/gophercloud/gophercloud/v2" // go.mod says which version; its tests are run, and no program has it
 )
 
-// gophercloudTests are the acceptance tests that gophercloud has for the Identity API v3.
-const gophercloudTests = "github.com/gophercloud/gophercloud/v2/internal/acceptance/openstack/identity/v3"
+// gophercloudTests are where gophercloud has acceptance tests for the Identity API, by version.
+const gophercloudTests = "github.com/gophercloud/gophercloud/v2/internal/acceptance/openstack/identity/"
 
 // oneTest is the outcome of a test, as go test -v prints it.
 var oneTest = regexp.MustCompile(`^--- (PASS|FAIL|SKIP): (Test\w+)`)
 
-// TestGophercloud runs gophercloud's own acceptance tests against a fresh keystone-all.
+// TestGophercloud runs gophercloud's own acceptance tests against a fresh keystone-all, in each mode; those of the API v2.0, which knows
+// no modes, once.
 func TestGophercloud(t *testing.T) {
 	needSuites(t)
+	dir := t.TempDir()
+	for version, list := range map[string]string{"v3": "gophercloud", "v2": "gophercloud-v2"} {
+		modes := modes
+		if version == "v2" {
+			modes = []string{"kilo"}
+		}
+		program := filepath.Join(dir, version+".test")
+		build := exec.CommandContext(t.Context(), "go", "test", "-c", "-tags", "acceptance", "-o", program, gophercloudTests+version)
+		build.Env = append(os.Environ(), "CGO_ENABLED=0")
+		if out, err := build.CombinedOutput(); err != nil {
+			t.Fatalf("%v\n%s", err, out)
+		}
+		for _, mode := range modes {
+			t.Run(version+"/"+mode, func(t *testing.T) {
+				t.Parallel()
+				runGophercloud(t, program, list, version, mode)
+			})
+		}
+	}
+}
+
+func runGophercloud(t *testing.T, program, listed, version, mode string) {
+	t.Helper()
 	c := newCloud(t, func(c *cloud.Cloud) {
-		c.KeystoneExtra = laterAndInherited
+		c.KeystoneExtra = keystoneConf(mode)
 	})
-	list := readExpected(t, "gophercloud")
+	list := readExpected(t, listed, mode)
 	addCompute(t, c)
 	addMember(t, c)
-	program := filepath.Join(t.TempDir(), "gophercloud.test")
-	build := exec.CommandContext(t.Context(), "go", "test", "-c", "-tags", "acceptance", "-o", program, gophercloudTests)
-	build.Env = append(os.Environ(), "CGO_ENABLED=0")
-	if out, err := build.CombinedOutput(); err != nil {
-		t.Fatalf("%v\n%s", err, out)
-	}
 	var skip []string
 	for _, e := range list {
 		if e.outcome == "out" {
@@ -46,8 +64,14 @@ func TestGophercloud(t *testing.T) {
 		}
 	}
 	cmd := exec.CommandContext(t.Context(), program, "-test.v", "-test.skip", strings.Join(skip, "|"))
-	cmd.Env = append(slices.DeleteFunc(os.Environ(), func(v string) bool { return strings.HasPrefix(v, "OS_") }), "OS_AUTH_URL="+c.Keystone+"/v3",
-		"OS_USERNAME=admin", "OS_PASSWORD="+c.AdminPassword, "OS_PROJECT_NAME=admin", "OS_DOMAIN_ID=default", "OS_REGION_NAME=RegionOne")
+	cmd.Env = append(slices.DeleteFunc(os.Environ(), func(v string) bool { return strings.HasPrefix(v, "OS_") }),
+		"OS_USERNAME=admin", "OS_PASSWORD="+c.AdminPassword, "OS_REGION_NAME=RegionOne")
+	if version == "v2" {
+		namesV2(t, c)
+		cmd.Env = append(cmd.Env, "OS_AUTH_URL="+c.Keystone+"/v2.0/", "OS_IDENTITY_API_VERSION=2.0", "OS_TENANT_ID="+adminProject(t, c))
+	} else {
+		cmd.Env = append(cmd.Env, "OS_AUTH_URL="+c.Keystone+"/v3", "OS_PROJECT_NAME=admin", "OS_DOMAIN_ID=default")
+	}
 	out, err := cmd.Output()
 	if _, ended := errors.AsType[*exec.ExitError](err); err != nil && !ended { // its status tells of failed tests
 		t.Fatal(err)
@@ -75,6 +99,35 @@ func TestGophercloud(t *testing.T) {
 		fmt.Fprintf(&results, "RESULT\t%s\t%s\t%s\n", outcome, name, strings.ReplaceAll(said[name], "\t", " "))
 	}
 	compare(t, list, results.String())
+}
+
+// adminProject is the id of the administrator's project.
+func adminProject(t *testing.T, c *cloud.Cloud) string {
+	t.Helper()
+	admin, err := c.Token(t.Context(), "admin", c.AdminPassword, "admin")
+	must(t, err)
+	_, text := call(t, http.MethodGet, c.Keystone+"/v3/projects?name=admin", admin, "", http.StatusOK)
+	var found struct{ Projects []struct{ ID string } }
+	must(t, json.Unmarshal([]byte(text), &found))
+	if len(found.Projects) != 1 {
+		t.Fatalf("%d projects named admin", len(found.Projects))
+	}
+	return found.Projects[0].ID
+}
+
+// namesV2 has the catalog name the Identity API v2.0, as it did in Kilo's time: gophercloud asks there what it is told.
+func namesV2(t *testing.T, c *cloud.Cloud) {
+	t.Helper()
+	admin, err := c.Token(t.Context(), "admin", c.AdminPassword, "admin")
+	must(t, err)
+	_, text := call(t, http.MethodGet, c.Keystone+"/v3/endpoints", admin, "", http.StatusOK)
+	var found struct{ Endpoints []struct{ ID, URL string } }
+	must(t, json.Unmarshal([]byte(text), &found))
+	for _, e := range found.Endpoints {
+		if base, ok := strings.CutSuffix(e.URL, "/v3"); ok {
+			call(t, http.MethodPatch, c.Keystone+"/v3/endpoints/"+e.ID, admin, `{"endpoint":{"url":"`+base+`/v2.0"}}`, http.StatusOK)
+		}
+	}
 }
 
 // addCompute puts a compute service with an endpoint into the catalog, which one of the tests looks for.

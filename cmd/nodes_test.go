@@ -50,7 +50,10 @@ func inTurn(t *testing.T, nodes ...*cloud.Cloud) string {
 // twoNodes are two identity backends on one PostgreSQL database, and the address before both, which authproxy is to use.
 func twoNodes(t *testing.T, cluster *postgrestest.Cluster) (a, b, front *cloud.Cloud) {
 	t.Helper()
-	a = newCloud(t, func(c *cloud.Cloud) { c.Database = cluster.Database(t) })
+	a = newCloud(t, func(c *cloud.Cloud) {
+		c.Database = cluster.Database(t)
+		c.KeystoneExtra = "[security_compliance]\nlockout_failure_attempts = 4\n"
+	})
 	b, err := a.Node()
 	must(t, err)
 	t.Cleanup(func() {
@@ -162,6 +165,19 @@ func TestTwoNodes(t *testing.T) {
 	call(t, http.MethodPatch, a.Keystone+"/v3/users/"+found.Users[0].ID, admin, `{"user":{"enabled":false}}`, http.StatusOK)
 	call(t, http.MethodPost, b.Keystone+"/v3/auth/tokens", "", cloud.Login("alice", "wonderland", "demo"), http.StatusUnauthorized)
 	becomes(t, a, text, http.StatusUnauthorized, 5*time.Second)
+
+	// Who guesses at both in turn has no more guesses than at one, and is locked out of both.
+	must(t, a.AddUser(t.Context(), "bob", "builder", "yard"))
+	for range 4 {
+		call(t, http.MethodPost, front.Keystone+"/v3/auth/tokens", "", cloud.Login("bob", "wrong", "yard"), http.StatusUnauthorized)
+	}
+	for _, c := range []*cloud.Cloud{a, b} {
+		call(t, http.MethodPost, c.Keystone+"/v3/auth/tokens", "", cloud.Login("bob", "builder", "yard"), http.StatusUnauthorized)
+	}
+	_, users = call(t, http.MethodGet, front.Keystone+"/v3/users?name=bob", admin, "", http.StatusOK)
+	must(t, json.Unmarshal([]byte(users), &found))
+	call(t, http.MethodPatch, a.Keystone+"/v3/users/"+found.Users[0].ID, admin, `{"user":{"enabled":true}}`, http.StatusOK)
+	call(t, http.MethodPost, b.Keystone+"/v3/auth/tokens", "", cloud.Login("bob", "builder", "yard"), http.StatusCreated)
 }
 
 // TestDatabaseStops takes PostgreSQL away from two nodes under load: they say so, the proxy goes on deciding tokens, and when

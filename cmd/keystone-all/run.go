@@ -135,7 +135,13 @@ func serve(ctx context.Context, s *app.Settings, metricsAddress string, log *slo
 	for _, w := range outside.watchers {
 		group.Go(func() error { return w.Run(ctx) })
 	}
-	group.Go(func() error { return flush(ctx, parts.Server, log) })
+	group.Go(func() error { return outside.followHangups(ctx) })
+	f := flusher{
+		remove: func(ctx context.Context) (int, error) { return app.Flush(ctx, parts.Server) },
+		now:    time.Now,
+		log:    log,
+	}
+	group.Go(func() error { return f.run(ctx) })
 	err = group.Wait()
 	log.Info("stopped")
 	return err
@@ -200,26 +206,4 @@ func (l *listener) serve(ctx context.Context, draining func(), log *slog.Logger)
 		return fmt.Errorf("%s listener: requests still ran after %s: %w", l.name, drainTimeout, err)
 	}
 	return nil
-}
-
-const flushInterval = time.Hour
-
-// flush removes long expired tokens and the like from time to time, so that a database that nobody looks after does not grow
-// without end.
-func flush(ctx context.Context, s *server.Server, log *slog.Logger) error {
-	tick := time.NewTicker(flushInterval)
-	defer tick.Stop()
-	for {
-		select {
-		case <-ctx.Done():
-			return nil
-		case <-tick.C:
-		}
-		switch n, err := app.Flush(ctx, s); {
-		case err != nil && ctx.Err() == nil:
-			log.Error("removing what has expired", slog.Any("error", err))
-		case n > 0:
-			log.Info("expired tokens removed", slog.Int("count", n))
-		}
-	}
 }

@@ -103,6 +103,12 @@ var listening = regexp.MustCompile(`msg=listening listener=(\w+) url=(\S+)/`)
 // awaitListeners reads a log until so many listeners are up, then goes on reading it into the void.
 func awaitListeners(t *testing.T, log io.Reader, n int) map[string]string {
 	t.Helper()
+	return awaitListenersTo(t, log, n, io.Discard)
+}
+
+// awaitListenersTo goes on reading the log into rest.
+func awaitListenersTo(t *testing.T, log io.Reader, n int, rest io.Writer) map[string]string {
+	t.Helper()
 	urls := map[string]string{}
 	lines := bufio.NewScanner(log)
 	for len(urls) < n && lines.Scan() {
@@ -113,13 +119,24 @@ func awaitListeners(t *testing.T, log io.Reader, n int) map[string]string {
 	if len(urls) < n {
 		t.Fatalf("only %v came up", urls)
 	}
-	go io.Copy(io.Discard, log)
+	go io.Copy(rest, log)
 	return urls
 }
 
 // start runs the server in this process until the test ends.
 func start(t *testing.T, args ...string) (urls map[string]string, stop func() error) {
 	t.Helper()
+	return startLogging(t, os.DevNull, args...)
+}
+
+// startLogging puts what the server logs once it listens into a file.
+func startLogging(t *testing.T, file string, args ...string) (urls map[string]string, stop func() error) {
+	t.Helper()
+	rest, err := os.OpenFile(file, os.O_APPEND|os.O_CREATE|os.O_WRONLY, 0o600)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { rest.Close() })
 	ctx, cancel := context.WithCancel(context.WithoutCancel(t.Context()))
 	log, w := io.Pipe()
 	done := make(chan error, 1)
@@ -138,7 +155,7 @@ func start(t *testing.T, args ...string) (urls map[string]string, stop func() er
 	if strings.Contains(strings.Join(args, " "), "--metrics-listen") {
 		n = 3
 	}
-	return awaitListeners(t, log, n), stop
+	return awaitListenersTo(t, log, n, rest), stop
 }
 
 func login(name, password string) string {

@@ -2,11 +2,14 @@ package main
 
 import (
 	"bytes"
+	"context"
 	"errors"
 	"fmt"
 	"io/fs"
 	"log/slog"
 	"os"
+	"os/signal"
+	"syscall"
 
 	"authproxy/certs/reload"
 	"authproxy/keystone/peer"
@@ -18,8 +21,9 @@ import (
 
 // The headers in which trusted front ends say whom they have authenticated, in canonical form.
 const (
-	userHeader = "X-Remote-User"
-	typeHeader = "X-Auth-Type"
+	userHeader   = "X-Remote-User"
+	typeHeader   = "X-Auth-Type"
+	domainHeader = "X-Remote-Domain"
 )
 
 // outside is what the server takes from files that operators replace while it runs: its certificate, its keytab and the catalog.
@@ -72,6 +76,9 @@ func readOutside(s *app.Settings, file *templated.Store, log *slog.Logger) (*out
 		return nil, fmt.Errorf("[auth] kerberos_realm_map: %w", err)
 	}
 	o.identifier = &peer.Identifier{Fronts: fronts, Realms: realms, UserHeader: userHeader, TypeHeader: typeHeader}
+	if s.Senders.Domains() {
+		o.identifier.DomainHeader = domainHeader
+	}
 	if path := s.Senders.KerberosKeytab; path != "" {
 		acceptor, err := spnego.New(spnego.Options{KeytabFile: path, Principal: s.Senders.KerberosPrincipal})
 		if err == nil {
@@ -83,6 +90,24 @@ func readOutside(s *app.Settings, file *templated.Store, log *slog.Logger) (*out
 		o.identifier.Kerberos, o.negotiate = acceptor, true
 	}
 	return o, nil
+}
+
+// followHangups looks at the files at each SIGHUP, until ctx ends. Those that are not here are looked at when they are used, or every
+// second.
+func (o *outside) followHangups(ctx context.Context) error {
+	hangups := make(chan os.Signal, 1)
+	signal.Notify(hangups, syscall.SIGHUP)
+	defer signal.Stop(hangups)
+	for {
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-hangups:
+		}
+		for _, w := range o.watchers {
+			w.Look()
+		}
+	}
 }
 
 // keyFile is where the private key of the server's certificate is: in a file of its own, or in that of the certificate.

@@ -110,6 +110,45 @@ func TestKerberosLogin(t *testing.T) {
 	}
 }
 
+// TestRemoteDomain: a front end says whom it has authenticated, and of which domain, where that is configured.
+func TestRemoteDomain(t *testing.T) {
+	for class, want := range map[string]int{"DefaultDomain": 401, "Domain": 201, "KerberosDomain": 401} {
+		conf := configure(t, "uuid")
+		add(t, conf, "[auth]\nmethods = external,password,token\ntrusted_peers = 127.0.0.1\nexternal = keystone.auth.plugins.external."+class+"\n")
+		urls, _ := start(t, "--config-file", conf)
+		_, admin, _, err := request("POST", urls["public"]+"/v3/auth/tokens", "", login("admin", adminPassword))
+		if err != nil {
+			t.Fatal(err)
+		}
+		var made struct{ Domain struct{ ID string } }
+		_, _, text, err := request("POST", urls["public"]+"/v3/domains", admin, `{"domain": {"name": "two"}}`)
+		if err == nil {
+			err = json.Unmarshal(text, &made)
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+		if status, _, text, err := request("POST", urls["public"]+"/v3/users", admin, `{"user": {"name": "alice", "domain_id": "`+made.Domain.ID+`"}}`); status != 201 {
+			t.Fatalf("%d %s %v", status, text, err)
+		}
+		r, err := http.NewRequestWithContext(t.Context(), "POST", urls["public"]+"/v3/auth/tokens", strings.NewReader(`{"auth": {"identity": {"methods": ["external"], "external": {}}}}`))
+		if err != nil {
+			t.Fatal(err)
+		}
+		for name, value := range map[string]string{"Content-Type": "application/json", "X-Remote-User": "alice", "X-Remote-Domain": "two", "X-Auth-Type": "Basic"} {
+			r.Header.Set(name, value)
+		}
+		res, err := http.DefaultClient.Do(r)
+		if err != nil {
+			t.Fatal(err)
+		}
+		res.Body.Close()
+		if res.StatusCode != want {
+			t.Errorf("%s: %d, want %d", class, res.StatusCode, want)
+		}
+	}
+}
+
 // TestTLS: the listeners speak TLS, and a token is bound to the certificate that it was got with.
 func TestTLS(t *testing.T) {
 	ca, dir := certstest.New(t), t.TempDir()

@@ -309,8 +309,6 @@ func driverFields() []field[Keystone] {
 		return field[Keystone]{Option: Option{Section: section, Name: name, Help: help, rule: rule}}
 	}
 	fields := []field[Keystone]{
-		only("auth", "external", "class of the method external",
-			checkClass("keystone.auth.plugins.external.DefaultDomain", "keystone.auth.plugins.external.KerberosDomain", "DefaultDomain")),
 		only("auth", "kerberos", "class of the method kerberos", checkClass("keystone.auth.plugins.external.KerberosDomain", "KerberosDomain")),
 		only("auth", "password", "class of the method password", checkClass("keystone.auth.plugins.password.Password", "password")),
 		only("auth", "token", "class of the method token", checkClass("keystone.auth.plugins.token.Token", "token")),

@@ -5,12 +5,17 @@ import "slices"
 // Senders is what says who sends a request, for the methods external and kerberos and for bound tokens ([auth]).
 type Senders struct {
 	// TrustedPeers are addresses and networks, TrustedPeerNames names in client certificates, of front ends that say by
-	// X-Remote-User and X-Auth-Type whom they have authenticated.
+	// X-Remote-User, X-Auth-Type and X-Remote-Domain whom they have authenticated.
 	TrustedPeers, TrustedPeerNames []string
 	KerberosKeytab                 string // "" where the server does not do Kerberos itself
 	KerberosPrincipal              string // "" for every HTTP/… of the keytab
 	KerberosRealmMap               []string
+	// External is the class of the method external: DefaultDomain, Domain or KerberosDomain.
+	External string
 }
+
+// Domains says whether front ends may say which domain a user is of.
+func (s Senders) Domains() bool { return s.External != "DefaultDomain" }
 
 // Any says whether users can be told by anything but what they send themselves.
 func (s Senders) Any() bool {
@@ -47,6 +52,10 @@ func senderFields() []field[Keystone] {
 		{Option{Section: "auth", Name: "kerberos_realm_map",
 			Help: "REALM=TEXT: write alice@REALM as alice@TEXT, or as alice where TEXT is empty, to find the user of that name"},
 			func(k *Keystone) any { return &k.Senders.KerberosRealmMap }},
+		{Option{Section: "auth", Name: "external", Default: "DefaultDomain", Choices: []string{"DefaultDomain", "Domain", "KerberosDomain"},
+			dotted: className("keystone.auth.plugins.external.", ""),
+			Help:   "in which domain users are whom a front end has authenticated: the default one (DefaultDomain), or that of X-Remote-Domain (Domain; KerberosDomain, by Kerberos alone)"},
+			func(k *Keystone) any { return &k.Senders.External }},
 	}
 }
 

@@ -32,7 +32,7 @@ func TestKeystoneDefaults(t *testing.T) {
 			CertSubject: "/C=US/ST=Unset/L=Unset/O=Unset/CN=localhost"},
 		Database:    Database{Driver: "sqlite", Path: "keystone.db", IdleTimeout: time.Hour, MaxPoolSize: 10, MaxOverflow: 20},
 		AuthMethods: []string{"password", "token", "oauth1"}, DefaultDomainID: "default",
-		Guessing: Guessing{MaxDelay: time.Minute, LockFor: 30 * time.Minute}, NotificationFormat: "basic",
+		Senders: Senders{External: "DefaultDomain"}, Guessing: Guessing{MaxDelay: time.Minute, LockFor: 30 * time.Minute}, NotificationFormat: "basic",
 		CatalogDriver: "sql", TemplateFile: "default_catalog.templates", ComputePort: 8774,
 		PolicyDefaultRule: "default", PolicyRemoteChecks: "off",
 		Trust: Trust{Enabled: true, MaxRedelegationCount: 3}, OAuth1: OAuth1{8 * time.Hour, 24 * time.Hour}, EndpointFilter: EndpointFilter{AllIfNone: true},

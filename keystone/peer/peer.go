@@ -30,6 +30,8 @@ type Identifier struct {
 	// Fronts are those whose UserHeader and TypeHeader are believed. Both names are in canonical form.
 	Fronts                 Fronts
 	UserHeader, TypeHeader string
+	// DomainHeader is where they say the name of the user's domain; "" where they cannot.
+	DomainHeader string
 	// Realms maps the names of Kerberos principals, from tickets and from headers.
 	Realms bind.Realms
 	Now    func() time.Time // time.Now by default
@@ -41,6 +43,11 @@ type Identifier struct {
 func (i *Identifier) Identify(r *http.Request) (who bind.Peer, answer string, err error) {
 	who.Certificate, err = i.certificate(r)
 	user, scheme, said, frontErr := i.front(r)
+	if said {
+		if who.RemoteDomain, frontErr = i.domain(r); frontErr != nil { // else the user would be of another domain
+			user, scheme = "", ""
+		}
+	}
 	if !said && frontErr == nil {
 		var kerberosErr error
 		user, answer, kerberosErr = i.kerberos(r)
@@ -90,6 +97,18 @@ func (i *Identifier) front(r *http.Request) (user, scheme string, said bool, err
 		scheme = schemes[0]
 	}
 	return users[0], scheme, true, nil
+}
+
+// domain gives the domain that a trusted front says its user is of, "" for none.
+func (i *Identifier) domain(r *http.Request) (string, error) {
+	names := r.Header[i.DomainHeader]
+	switch {
+	case i.DomainHeader == "" || len(names) == 0:
+		return "", nil
+	case len(names) > 1:
+		return "", fmt.Errorf("the trusted peer sent more than one %s", i.DomainHeader)
+	}
+	return names[0], nil
 }
 
 // kerberos gives the principal of the ticket that the request brings, "" for none.

@@ -77,6 +77,10 @@ func TestIdentify(t *testing.T) {
 		"front, nobody":            {front, http.Header{"X-Remote-User": {""}, "X-Auth-Type": {"Negotiate"}}, bind.Peer{}, "", ""},
 		"front, nobody but ticket": {front, http.Header{"Authorization": {negotiateFor("alice@EXAMPLE.ORG")}}, alice, proof, ""},
 		"front before ticket":      {front, http.Header{"X-Remote-User": {"bob"}, "X-Auth-Type": {"Negotiate"}, "Authorization": {negotiateFor("alice@EXAMPLE.ORG")}}, bind.Peer{RemoteUser: "bob", AuthType: "Negotiate"}, "", ""},
+		"front, domain":            {front, http.Header{"X-Remote-User": {"alice"}, "X-Auth-Type": {"Negotiate"}, "X-Remote-Domain": {"two"}}, bind.Peer{RemoteUser: "alice", AuthType: "Negotiate", RemoteDomain: "two"}, "", ""},
+		"front, two domains":       {front, http.Header{"X-Remote-User": {"alice"}, "X-Auth-Type": {"Negotiate"}, "X-Remote-Domain": {"two", "one"}}, bind.Peer{}, "", "more than one X-Remote-Domain"},
+		"domain of a stranger":     {client, http.Header{"X-Remote-Domain": {"two"}, "Authorization": {negotiateFor("alice@EXAMPLE.ORG")}}, alice, proof, ""},
+		"domain beside a ticket":   {front, http.Header{"X-Remote-Domain": {"two"}, "Authorization": {negotiateFor("alice@EXAMPLE.ORG")}}, alice, proof, ""},
 		"front, two users":         {front, http.Header{"X-Remote-User": {"alice", "bob"}, "X-Auth-Type": {"Negotiate"}}, bind.Peer{}, "", "more than one X-Remote-User"},
 		"front, two schemes":       {front, http.Header{"X-Remote-User": {"alice"}, "X-Auth-Type": {"Basic", "Negotiate"}}, bind.Peer{}, "", "more than one"},
 		"front, look-alike":        {front, http.Header{"X_remote_user": {"alice"}, "X_auth_type": {"Negotiate"}}, bind.Peer{}, "", ""},
@@ -87,7 +91,7 @@ func TestIdentify(t *testing.T) {
 		"forged and ticket":  {client, http.Header{"X-Remote-User": {"root"}, "X-Auth-Type": {"Negotiate"}, "Authorization": {negotiateFor("alice@EXAMPLE.ORG")}}, alice, proof, ""},
 	} {
 		t.Run(name, func(t *testing.T) {
-			i := &Identifier{Kerberos: &tickets{}, Fronts: fronts, UserHeader: "X-Remote-User", TypeHeader: "X-Auth-Type", Realms: realms}
+			i := &Identifier{Kerberos: &tickets{}, Fronts: fronts, UserHeader: "X-Remote-User", TypeHeader: "X-Auth-Type", DomainHeader: "X-Remote-Domain", Realms: realms}
 			r := httptest.NewRequest("GET", "/", nil)
 			r.RemoteAddr = tt.from
 			r.Header = tt.header

@@ -151,10 +151,14 @@ func (c *call) action() (action, kind string) {
 		return "revoked.token", "token"
 	case slices.Contains([]string{"password", "tenant", "enabled"}, last): // of a user
 		return "updated.user", "user"
+	case kind == "authorize":
+		return "updated.request_token", "request_token"
 	case kind == "tenant":
 		kind = "project"
 	case len(kinds) > 1 && slices.Contains(kinds, "role"):
 		kind = "role_assignment"
+	default: // what a user has is named without them: "credential", "access_token"
+		kind = strings.TrimPrefix(kind, "user_")
 	}
 	// v2.0 changes by PUT, and by POST to what is there.
 	if pieces[0] == "v2.0" && (kind == "project" || kind == "user") && strings.HasPrefix(last, "{") && verb == "created" {

@@ -22,7 +22,7 @@ func (s *Server) authRoutes(r routes) {
 	r.on("GET", "/v3/auth/tokens", can("validate_token").protect(validateToken))
 	r.on("HEAD", "/v3/auth/tokens", can("check_token").protect(validateToken))
 	r.on("DELETE", "/v3/auth/tokens", can("revoke_token").protect(func(c *call) error {
-		if err := s.Tokens.Revoke(c.ctx(), c.r.Header.Get(subjectToken)); err != nil {
+		if err := s.Tokens.Revoke(c.ctx(), c.subjectToken()); err != nil {
 			return err
 		}
 		return c.done()
@@ -87,7 +87,7 @@ func issueToken(c *call) error {
 // validateToken answers GET and HEAD /v3/auth/tokens. ?allow_expired takes a token that expired less than the window ago: a
 // service that works on for a user asks so.
 func validateToken(c *call) error {
-	text := c.r.Header.Get(subjectToken)
+	text := c.subjectToken()
 	query := c.r.URL.Query()
 	record, err := c.s.Tokens.Validate(c.ctx(), text, flag(query, "allow_expired"))
 	if err != nil {
@@ -104,9 +104,18 @@ func validateToken(c *call) error {
 	return nil
 }
 
+// subjectToken is the token in X-Subject-Token, "" for none or more than one.
+func (c *call) subjectToken() string {
+	values := c.r.Header.Values(subjectToken)
+	if len(values) != 1 {
+		return ""
+	}
+	return values[0]
+}
+
 // subject is the target of what is done to the token in X-Subject-Token.
 func subject(c *call) (policy.Target, error) {
-	record, err := c.s.Tokens.Validate(c.ctx(), c.r.Header.Get(subjectToken), flag(c.r.URL.Query(), "allow_expired"))
+	record, err := c.s.Tokens.Validate(c.ctx(), c.subjectToken(), flag(c.r.URL.Query(), "allow_expired"))
 	if err != nil {
 		return nil, err
 	}

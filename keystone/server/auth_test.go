@@ -73,6 +73,38 @@ func TestRefusedLogins(t *testing.T) {
 	}
 }
 
+// TestTwoTokens: of two tokens in one request neither counts, in whichever order they come.
+func TestTwoTokens(t *testing.T) {
+	c := newCloud(t, "uuid")
+	c.newUser("alice", "pw")
+	admin, alice := c.adminToken(), c.login("alice", "pw", nil).token()
+	ask := func(callers, subjects []string) int {
+		t.Helper()
+		r, err := http.NewRequestWithContext(t.Context(), "GET", c.public.URL+"/v3/auth/tokens", nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		r.Header["X-Auth-Token"], r.Header["X-Subject-Token"] = callers, subjects
+		res, err := http.DefaultTransport.RoundTrip(r)
+		if err != nil {
+			t.Fatal(err)
+		}
+		res.Body.Close()
+		return res.StatusCode
+	}
+	if got := ask([]string{admin}, []string{alice}); got != 200 {
+		t.Fatalf("one of each: %d", got)
+	}
+	for _, two := range [][]string{{admin, alice}, {alice, admin}, {admin, admin}, {admin, ""}, {"", admin}} {
+		if got := ask(two, []string{alice}); got != 401 {
+			t.Errorf("two callers: %d", got)
+		}
+		if got := ask([]string{admin}, two); got != 404 {
+			t.Errorf("two subjects: %d", got)
+		}
+	}
+}
+
 func TestScopes(t *testing.T) {
 	c := newCloud(t, "uuid")
 	userID, projectID, roleID := c.newUser("alice", "pw")

@@ -59,6 +59,30 @@ func TestAuthRequestErrors(t *testing.T) {
 	}
 }
 
+// TestMethodsCountOnce: a method that is named many times is carried out once.
+func TestMethodsCountOnce(t *testing.T) {
+	o, err := decodeObject([]byte(`{"auth": {"identity": {"methods": ["password"` + strings.Repeat(`, "password"`, 1000) + `],
+		"password": {"user": {"id": "u", "password": "p"}}}}}`))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if r, err := authRequest(o, tokens.AllMethods); err != nil || len(r.Methods) != 1 {
+		t.Errorf("%d methods, %v", len(r.Methods), err)
+	}
+}
+
+func TestNUL(t *testing.T) {
+	for text, want := range map[string]bool{
+		`{"a":"\u0000"}`: true, `{"\u0000":1}`: true, `{"a":"\\\u0000"}`: true,
+		`{"a":"\\u0000"}`: false, `{"a":"\\\\u0000"}`: false, `{"a":"\"u0000\u00001"}`: true, `{"a":"\u00010000"}`: false, `{"a":"\\"}`: false,
+	} {
+		o, err := decodeObject([]byte(text))
+		if got := err != nil; got != want {
+			t.Errorf("%s: refused %v, want %v: %q", text, got, want, o)
+		}
+	}
+}
+
 func FuzzAuthRequest(f *testing.F) {
 	for _, seed := range []string{
 		`{"auth": {"identity": {"methods": ["password"], "password": {"user": {"name": "u", "domain": {"id": "d"}, "password": "p"}}}, "scope": {"project": {"id": "x"}}}}`,

@@ -105,6 +105,62 @@ func TestExternal(t *testing.T) {
 	login(byMethods(nil, "external"), "REMOTE_USER", "alice", "Remote-User", "alice").want(401, denied)
 }
 
+// TestRemoteDomain: the front end says of which domain a user is, where that is asked of it, and nobody else does.
+func TestRemoteDomain(t *testing.T) {
+	const class = "keystone.auth.plugins.external."
+	for _, tt := range []struct {
+		class, domain, authType string
+		external, kerberos      string // the domain of the user that is logged in, "" for 401
+	}{
+		{class + "DefaultDomain", "two", "Negotiate", "Default", "Default"},
+		{"Domain", "two", "Negotiate", "two", "two"},
+		{class + "Domain", "two", "Basic", "two", ""},
+		{class + "Domain", "", "Basic", "Default", ""},
+		{class + "Domain", "three", "Negotiate", "", ""},  // there is none
+		{class + "Domain", "empty", "Negotiate", "", ""},  // no alice in it
+		{class + "Domain", "closed", "Negotiate", "", ""}, // disabled
+		{class + "KerberosDomain", "two", "Negotiate", "two", "two"},
+		{class + "KerberosDomain", "two", "Basic", "", ""},
+		{class + "KerberosDomain", "two", "", "", ""},
+		{class + "KerberosDomain", "", "Negotiate", "Default", "Default"},
+	} {
+		t.Run(tt.class+" "+tt.domain+" "+tt.authType, func(t *testing.T) {
+			t.Parallel()
+			c := newCloud(t, "uuid", "[auth]", "methods = external,kerberos,password,token", "trusted_peers = 127.0.0.1", "external = "+tt.class)
+			c.front("127.0.0.1/32")
+			c.parts.Server.Peers.(*peer.Identifier).DomainHeader = "X-Remote-Domain"
+			admin := c.adminToken()
+			c.do("POST", "/v3/users", admin, obj{"user": obj{"name": "alice"}}).want(201)
+			for _, name := range []string{"two", "empty", "closed"} {
+				id := c.do("POST", "/v3/domains", admin, obj{"domain": obj{"name": name, "enabled": name != "closed"}}).want(201).str("domain", "id")
+				if name != "empty" {
+					c.do("POST", "/v3/users", admin, obj{"user": obj{"name": "alice", "domain_id": id}}).want(201)
+				}
+			}
+			said := []string{"X-Remote-User", "alice"}
+			for name, value := range map[string]string{"X-Remote-Domain": tt.domain, "X-Auth-Type": tt.authType} {
+				if value != "" {
+					said = append(said, name, value)
+				}
+			}
+			for method, want := range map[string]string{"external": tt.external, "kerberos": tt.kerberos} {
+				a := c.do("POST", "/v3/auth/tokens", "", byMethods(nil, method), said...)
+				if want == "" {
+					a.want(401, denied)
+				} else if got := a.want(201).str("token", "user", "domain", "name"); got != want {
+					t.Errorf("%s: alice of domain %s, want %s", method, got, want)
+				}
+			}
+			// Where the class has nothing to say of a user, the others decide.
+			if a := c.do("POST", "/v3/auth/tokens", "", byPassword("admin", adminPassword, nil), said...); (a.status == 201) != (tt.class == class+"KerberosDomain" && tt.authType != "Negotiate") {
+				t.Errorf("password of another one beside: %d", a.status)
+			}
+			c.front("192.0.2.0/24")
+			c.do("POST", "/v3/auth/tokens", "", byMethods(nil, "external"), said...).want(401, denied)
+		})
+	}
+}
+
 func TestExternalIsNotImplied(t *testing.T) {
 	c := behindFront(t)
 	c.parts.Server.Tokens.Methods = []string{"password", "kerberos"}

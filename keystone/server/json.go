@@ -9,6 +9,7 @@ import (
 	"mime"
 	"net/http"
 	"slices"
+	"strconv"
 	"unicode/utf8"
 
 	"authproxy/keystone/server/fault"
@@ -59,7 +60,7 @@ func (c *call) readBody() (object, error) {
 // decodeObject reads JSON text. Text that two readers could take for different things (bytes that are not UTF-8) or that a
 // database cannot keep (the character NUL) is refused.
 func decodeObject(text []byte) (object, error) {
-	if !utf8.Valid(text) || tooDeep(text) || bytes.Contains(text, []byte(`\u0000`)) {
+	if !utf8.Valid(text) || tooDeep(text) || holdsNUL(text) {
 		return nil, errNotJSON
 	}
 	d := json.NewDecoder(bytes.NewReader(text))
@@ -73,6 +74,19 @@ func decodeObject(text []byte) (object, error) {
 	}
 	o, _ := value.(map[string]any)
 	return o, nil
+}
+
+// holdsNUL says whether text has an escape for the character NUL. A backslash that is escaped itself begins none.
+func holdsNUL(text []byte) bool {
+	for i := 0; i < len(text); i++ {
+		if text[i] == '\\' {
+			if bytes.HasPrefix(text[i:], []byte(`\u0000`)) {
+				return true
+			}
+			i++
+		}
+	}
+	return false
 }
 
 // tooDeep says whether text nests deeper than maxDepth.
@@ -159,6 +173,7 @@ func (c *call) reply(status int, value any) {
 
 func (c *call) replyBytes(status int, contentType string, body []byte) {
 	c.w.Header().Set("Content-Type", contentType)
+	c.w.Header().Set("Content-Length", strconv.Itoa(len(body))) // the same to HEAD
 	c.w.WriteHeader(status)
 	if c.r.Method == http.MethodHead {
 		return

@@ -165,6 +165,7 @@ func createRequestToken(c *call) error {
 	if err != nil {
 		return err
 	}
+	c.object = t.ID
 	c.replyForm("oauth_token", t.ID, "oauth_token_secret", t.Secret, "oauth_expires_at", timeText(t.ExpiresAt))
 	return nil
 }
@@ -179,6 +180,7 @@ func createAccessToken(c *call) error {
 	if err != nil {
 		return err
 	}
+	c.object = t.ID
 	c.replyForm("oauth_token", t.ID, "oauth_token_secret", t.Secret, "oauth_expires_at", timeText(t.ExpiresAt))
 	return nil
 }

@@ -56,6 +56,15 @@ func TestEveryActionHasARule(t *testing.T) {
 	actions = slices.Compact(actions)
 	for _, path := range []string{"policy/policy.json", cloudSample} {
 		text := readFile(t, path)
+		for line := range strings.Lines(readFile(t, "testdata/routes.txt")) {
+			if fields := strings.Fields(line); len(fields) > 2 && fields[0] != "#" && fields[2] != "-" {
+				for rule := range strings.SplitSeq(fields[2], ",") {
+					if !strings.Contains(text, `"`+rule+`":`) {
+						t.Errorf("%s has no rule %s", path, rule)
+					}
+				}
+			}
+		}
 		for _, action := range actions {
 			if !strings.Contains(text, `"identity:`+action+`":`) {
 				t.Errorf("%s has no rule for identity:%s", path, action)
@@ -222,6 +231,36 @@ func TestDomainAdministrators(t *testing.T) {
 	if got := c.do("GET", "/v3/users?domain_id="+one.domain, one.admin, nil).want(200); strings.Contains(got.text, two.user) || !strings.Contains(got.text, one.user) {
 		t.Errorf("users of one: %s", got.text)
 	}
+
+	// Trusts: their users, and the administrator of the trustor's domain.
+	trustOf := func(p place) string {
+		token := c.loginIn(p.domain, "user", obj{"project": obj{"id": p.project}})
+		return c.do("POST", trustsPath, token, obj{"trust": obj{"trustor_user_id": p.user, "trustee_user_id": cloud.user, "impersonation": false,
+			"project_id": p.project, "roles": []obj{{"id": memberRole}}}}).want(201).str("trust", "id")
+	}
+	ofOne, ofTwo := trustOf(one), trustOf(two)
+	for token, want := range map[string][2]bool{one.admin: {true, false}, two.admin: {false, true}, cloud.admin: {true, true}, onProject: {}} {
+		a := c.do("GET", trustsPath, token, nil).want(200)
+		if got := [2]bool{strings.Contains(a.text, ofOne), strings.Contains(a.text, ofTwo)}; got != want {
+			t.Errorf("of the trusts one and two %v are listed, want %v", got, want)
+		}
+	}
+	c.do("GET", trustsPath, memberToken, nil).want(403)
+	for _, token := range []string{one.admin, onProject, memberToken} {
+		c.do("DELETE", trustsPath+"/"+ofTwo, token, nil).want(403)
+	}
+	c.do("DELETE", trustsPath+"/"+ofOne, onProject, nil).want(403)
+	c.do("DELETE", trustsPath+"/"+ofOne, one.admin, nil).want(204)
+	c.do("DELETE", trustsPath+"/"+ofTwo, cloud.admin, nil).want(204)
+
+	// Services exchange signed requests of EC2 for tokens.
+	service := c.do("POST", "/v3/users", cloud.admin, obj{"user": obj{"name": "service", "password": "pw", "domain_id": cloud.domain}}).want(201).str("user", "id")
+	c.do("PUT", "/v3/projects/"+cloud.project+"/users/"+service+"/roles/"+serviceRole, cloud.admin, nil).want(204)
+	serviceToken := c.loginIn(cloud.domain, "service", obj{"project": obj{"id": cloud.project}})
+	key := c.do("POST", "/v3/users/"+one.user+"/credentials/OS-EC2", memberToken, obj{"tenant_id": one.project}).want(201)
+	signed := signEC2(key.str("credential", "access"), key.str("credential", "secret"), c.clock.Now())
+	c.do("POST", "/v3/ec2tokens", one.admin, signed).want(403)
+	c.do("POST", "/v3/ec2tokens", serviceToken, signed).want(200)
 
 	// Tokens: the subject and the administrator of the subject's domain.
 	subject := func(method, token, of string) int {

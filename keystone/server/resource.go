@@ -2,7 +2,6 @@ package server
 
 import (
 	"context"
-	"errors"
 	"maps"
 	"net/http"
 
@@ -129,7 +128,7 @@ func (res *resource[T]) shown(c *call, list []T) ([]T, error) {
 	shown := make([]T, 0, len(list))
 	for _, v := range list {
 		err := res.visible(c, v)
-		if _, hidden := errors.AsType[fault.Forbidden](err); hidden || fault.IsNotFound(err) { // or gone meanwhile
+		if hidden(err) { // or gone meanwhile
 			continue
 		}
 		if err != nil {

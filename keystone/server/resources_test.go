@@ -165,7 +165,7 @@ func TestLinks(t *testing.T) {
 func TestOddIDs(t *testing.T) {
 	c := newCloud(t, "uuid")
 	admin := c.adminToken()
-	for _, id := range []string{"with/slash", "with space", "ünïcode", "a%2Fb", "..", "q?x=y#z"} {
+	for _, id := range []string{"with/slash", "with/slash/", "with", "with/", "with space", "ünïcode", "a%2Fb", "..", "q?x=y#z"} {
 		made := c.do("POST", "/v3/regions", admin, obj{"region": obj{"id": id}}).want(201)
 		path := "/v3/regions/" + url.PathEscape(id)
 		if got := made.str("region", "links", "self"); got != c.public.URL+path {

@@ -211,6 +211,15 @@ func TestGuessing(t *testing.T) {
 	if try("alice", "new", here) != 201 {
 		t.Error("alice is kept out for ever")
 	}
+	// A clock that was far ahead keeps nobody out until that time comes.
+	for range 6 {
+		try("alice", "wrong", here)
+	}
+	c.clock.advance(-24 * time.Hour)
+	if try("alice", "new", here) != 201 {
+		t.Error("alice is kept out until tomorrow")
+	}
+	c.clock.advance(24 * time.Hour)
 	if n, err := c.parts.Server.Identity.FlushFailures(t.Context()); err != nil || n == 0 {
 		t.Errorf("%d removed, %v", n, err)
 	}

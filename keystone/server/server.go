@@ -175,8 +175,11 @@ func (c *call) address() string {
 // authenticate finds out who the caller is by X-Auth-Token.
 func (c *call) authenticate() error {
 	text := c.r.Header.Get("X-Auth-Token")
-	if text == "" {
+	switch {
+	case text == "":
 		return fault.Unauthorized{Why: "no X-Auth-Token"}
+	case len(c.r.Header.Values("X-Auth-Token")) > 1: // whoever stands in front may have looked at another one
+		return fault.Unauthorized{Why: "more than one X-Auth-Token"}
 	}
 	if c.s.isAdminToken(text) {
 		c.caller = policy.Credentials{Admin: true}
@@ -245,7 +248,9 @@ func (r routes) on(methods, path string, h handler) {
 }
 
 // Handler answers the requests that come to one listener. Handlers of one Server may be made in turn, not at the same time.
-func (s *Server) Handler(l Listener) http.Handler {
+func (s *Server) Handler(l Listener) http.Handler { return withoutFinalSlash(s.router(l)) }
+
+func (s *Server) router(l Listener) *mux.Router {
 	if s.metrics == nil {
 		s.metrics = newMetrics(s.Metrics, s.Tokens.Watch, s.Identity.Hasher)
 	}
@@ -272,7 +277,7 @@ func (s *Server) Handler(l Listener) http.Handler {
 	s.routesV2(r)
 	unknown := s.serve(l, "unknown", func(*call) error { return errNoRoute })
 	r.NotFoundHandler, r.MethodNotAllowedHandler = unknown, unknown
-	return withoutFinalSlash(r.Router)
+	return r.Router
 }
 
 // StopWaiting answers the requests that wait for a revocation, and lets none wait any more: to be called when the server is shut
@@ -286,9 +291,9 @@ func (s *Server) StopWaiting() {
 // withoutFinalSlash takes one slash off the end of the path, as Keystone does: /v3/users/ is /v3/users.
 func withoutFinalSlash(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		if p := r.URL.Path; len(p) > 1 && strings.HasSuffix(p, "/") {
+		if p := r.URL.EscapedPath(); len(p) > 1 && strings.HasSuffix(p, "/") { // %2F is part of an id
 			u := *r.URL
-			u.Path, u.RawPath = strings.TrimSuffix(p, "/"), strings.TrimSuffix(u.RawPath, "/")
+			u.Path, u.RawPath = strings.TrimSuffix(u.Path, "/"), strings.TrimSuffix(u.RawPath, "/")
 			copied := *r
 			copied.URL = &u
 			r = &copied

@@ -2,6 +2,7 @@ package server
 
 import (
 	"encoding/json"
+	"errors"
 	"maps"
 	"net/http"
 	"slices"
@@ -130,6 +131,7 @@ func createTrust(c *call) error {
 	if err != nil {
 		return err
 	}
+	c.object = t.ID
 	return c.replyTrust(http.StatusCreated, t)
 }
 
@@ -195,7 +197,7 @@ func roleRefs(o object) (refs []trust.RoleRef, err error) {
 	return refs, nil
 }
 
-// listTrusts is GET /v3/OS-TRUST/trusts: one's own as trustor or trustee, or for administrators all.
+// listTrusts is GET /v3/OS-TRUST/trusts: one's own as trustor or trustee, or for administrators those of all whom they administer.
 func listTrusts(c *call) error {
 	query := c.r.URL.Query()
 	trustor, trustee := query.Get("trustor_user_id"), query.Get("trustee_user_id")
@@ -204,11 +206,14 @@ func listTrusts(c *call) error {
 	}
 	var list []trust.Trust
 	if trustor == "" && trustee == "" {
-		if err := c.s.Policy.Rule("admin_required").Check(c.ctx(), c.caller, nil); err != nil {
+		if err := c.s.Policy.Rule(adminRule).Check(c.ctx(), c.caller, nil); err != nil {
 			return err
 		}
-		var err error
-		if list, err = c.s.Trusts.Trusts(c.ctx(), "", ""); err != nil {
+		all, err := c.s.Trusts.Trusts(c.ctx(), "", "")
+		if err == nil {
+			list, err = c.administered(all)
+		}
+		if err != nil {
 			return err
 		}
 	}
@@ -238,7 +243,33 @@ func listTrusts(c *call) error {
 	return nil
 }
 
-// deleteTrust lets the trustor, or an administrator, take a trust back. One that is used up has tokens yet, so it can be too.
+// administered are those trusts of a list whose trustors the caller may change. (Keystone shows every administrator all.)
+func (c *call) administered(list []trust.Trust) ([]trust.Trust, error) {
+	may := map[string]error{}
+	var shown []trust.Trust
+	for _, t := range list {
+		err, known := may[t.TrustorUserID]
+		if !known {
+			err = c.mayLoginAs(t.TrustorUserID)
+			may[t.TrustorUserID] = err
+		}
+		switch {
+		case err == nil:
+			shown = append(shown, t)
+		case !hidden(err):
+			return nil, err
+		}
+	}
+	return shown, nil
+}
+
+// hidden says whether an error is that the caller may not see something, or that it is gone.
+func hidden(err error) bool {
+	_, forbidden := errors.AsType[fault.Forbidden](err)
+	return forbidden || fault.IsNotFound(err)
+}
+
+// deleteTrust lets the trustor, or an administrator who may change the trustor, take a trust back. One that is used up has tokens yet, so it can be too.
 func deleteTrust(c *call) error {
 	t, err := c.s.Trusts.Stored(c.ctx(), c.param("trust_id"))
 	if err != nil {
@@ -249,8 +280,13 @@ func deleteTrust(c *call) error {
 	case c.delegated() && c.fromTrust() != t.ID:
 		return errNotYours
 	case c.caller.UserID() != t.TrustorUserID:
-		if c.delegated() || c.s.Policy.Rule("admin_required").Check(c.ctx(), c.caller, nil) != nil {
+		if c.delegated() || c.s.Policy.Rule(adminRule).Check(c.ctx(), c.caller, nil) != nil {
 			return errNotYours
+		}
+		if err := c.mayLoginAs(t.TrustorUserID); hidden(err) {
+			return errNotYours
+		} else if err != nil {
+			return err
 		}
 	}
 	if err := c.s.Trusts.Delete(c.ctx(), t.ID); err != nil {

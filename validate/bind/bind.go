@@ -25,6 +25,8 @@ type Peer struct {
 	// RemoteUser and AuthType are as a web server's REMOTE_USER and AUTH_TYPE tell them: ("alice@EXAMPLE.ORG", "Negotiate").
 	RemoteUser string
 	AuthType   string
+	// RemoteDomain is the name of the user's domain (REMOTE_DOMAIN), "" where it is not said.
+	RemoteDomain string
 	// Certificate is the client certificate of the connection, as DER; nil for none. The client has shown that it holds the
 	// key.
 	Certificate []byte

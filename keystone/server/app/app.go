@@ -227,8 +227,8 @@ func (s *Settings) Build(db store.Store, o Options) *Parts {
 			Store: db, Revoker: revoker, Identity: users, Assignment: assignments, Catalog: catalogs, Trusts: usableTrusts, OAuth1: consumers,
 			Credentials: credentials,
 			Form:        s.form(), Keys: keys, HashAlgorithm: s.HashAlgorithm, Expiration: s.TokenExpiration,
-			Methods: s.AuthMethods,
-			Bind:    s.Bind, BindMode: mode,
+			Methods: s.AuthMethods, RemoteDomains: s.Senders.Domains(), ExternalByKerberos: s.Senders.External == "KerberosDomain",
+			Bind: s.Bind, BindMode: mode,
 			MaxText: s.MaxTokenSize, Watch: watch, Now: o.Now, Log: o.Log,
 		},
 		Policy:     rules,
@@ -287,7 +287,7 @@ func (s *Settings) NewLog(stderr io.Writer, format string) (*slog.Logger, io.Clo
 		if s.LogDir != "" && !filepath.IsAbs(path) {
 			path = filepath.Join(s.LogDir, path)
 		}
-		f, err := os.OpenFile(path, os.O_APPEND|os.O_CREATE|os.O_WRONLY, 0o640)
+		f, err := openLog(path)
 		if err != nil {
 			return nil, nil, fmt.Errorf("[DEFAULT] log_file: %w", err)
 		}

@@ -82,7 +82,7 @@ func (m *Manager) UsableProjects(ctx context.Context, userID string) ([]Project,
 	for _, p := range all {
 		if _, seen := enabled[p.DomainID]; !seen {
 			d, err := m.Store.Domain(ctx, p.DomainID)
-			if err != nil {
+			if err != nil && !fault.IsNotFound(err) { // gone meanwhile
 				return nil, err
 			}
 			enabled[p.DomainID] = d.Enabled

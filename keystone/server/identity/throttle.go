@@ -28,7 +28,7 @@ type Failures struct {
 // FailureStore keeps the failures, for all servers together.
 type FailureStore interface {
 	Failures(ctx context.Context, of Attempt) (Failures, error)
-	// AddFailure counts one more; where the last one was at forget or before, it begins anew.
+	// AddFailure counts one more; where the last one was at forget or before, or as long after at, it begins anew: a clock was wrong.
 	AddFailure(ctx context.Context, of Attempt, at, forget time.Time) error
 	ForgetFailures(ctx context.Context, of Attempt) error
 	// ForgetUserFailures forgets those of a user from all addresses.
@@ -73,7 +73,7 @@ func (t Throttle) memory() time.Duration { return max(forgetAfter, t.LockFor, t.
 // blocked is until when attempts are refused; zero for not.
 func (t Throttle) blocked(f Failures, lockAfter int, slow bool) time.Time {
 	now := t.now()
-	if f.Count == 0 || !f.Last.Add(t.memory()).After(now) {
+	if f.Count == 0 || f.Last.Sub(now).Abs() >= t.memory() { // long ago, or of a clock that was far ahead
 		return time.Time{}
 	}
 	var wait time.Duration

@@ -18,21 +18,30 @@ type Plugin interface {
 
 // external logs in whom somebody else has authenticated. As in Keystone, method external is carried out whenever there is such a
 // user, asked for or not, so that a password or a token of another user is refused. Method kerberos counts only where Kerberos
-// did it. Users are found by their name in the default domain.
+// did it. Users are found by their name in the domain that is said with RemoteDomains, else in the default domain.
 func (m *Manager) external(ctx context.Context, r Request, l *login) error {
 	negotiated := r.Peer.RemoteUser != "" && strings.EqualFold(r.Peer.AuthType, "negotiate")
-	implied := r.Peer.RemoteUser != "" && slices.Contains(m.Methods, "external")
+	known := negotiated || r.Peer.RemoteUser != "" && !m.ExternalByKerberos
+	implied := known && slices.Contains(m.Methods, "external")
 	asked := slices.Contains(r.Methods, "external")
 	kerberos := slices.Contains(r.Methods, "kerberos")
 	switch {
-	case kerberos && !negotiated, asked && r.Peer.RemoteUser == "":
+	case kerberos && !negotiated, asked && !known:
 		return fault.Unauthorized{Why: "nobody says who sends the request", Negotiate: true}
 	case !implied && !kerberos:
 		return nil
 	}
-	u, err := m.Identity.UserByName(ctx, assignment.DefaultDomainID, r.Peer.RemoteUser)
+	domainID := assignment.DefaultDomainID
+	if m.RemoteDomains && r.Peer.RemoteDomain != "" {
+		domain, err := m.Assignment.DomainByName(ctx, r.Peer.RemoteDomain)
+		if err != nil {
+			return refused(err, "there is no domain %q", r.Peer.RemoteDomain)
+		}
+		domainID = domain.ID
+	}
+	u, err := m.Identity.UserByName(ctx, domainID, r.Peer.RemoteUser)
 	if err != nil {
-		return refused(err, "there is no user %q in the default domain", r.Peer.RemoteUser)
+		return refused(err, "there is no user %q in domain %s", r.Peer.RemoteUser, domainID)
 	}
 	if err := l.agree(u.ID); err != nil {
 		return err

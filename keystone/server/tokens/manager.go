@@ -58,6 +58,10 @@ type Manager struct {
 	HashAlgorithm string
 	// Methods are the authentication methods on offer, of those in AllMethods.
 	Methods []string
+	// RemoteDomains lets who has authenticated a user say the user's domain too; where it is not said it is the default one.
+	RemoteDomains bool
+	// ExternalByKerberos lets method external count only where Kerberos authenticated the user.
+	ExternalByKerberos bool
 	// Plugins are more methods, by the names that they have in Methods.
 	Plugins map[string]Plugin
 	// Bind are the mechanisms that new tokens are bound to, where they apply: kerberos, x509. BindMode says what is asked of

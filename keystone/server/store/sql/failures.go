@@ -23,8 +23,9 @@ func (s *Store) Failures(ctx context.Context, of identity.Attempt) (identity.Fai
 func (s *Store) AddFailure(ctx context.Context, of identity.Attempt, at, forget time.Time) error {
 	_, err := s.exec(ctx, `INSERT INTO login_failures (who, address, failures, last_at) VALUES (?, ?, 1, ?)
 		ON CONFLICT (who, address) DO UPDATE SET
-			failures = CASE WHEN login_failures.last_at <= ? THEN 1 ELSE login_failures.failures + 1 END, last_at = excluded.last_at`,
-		of.Who, of.Address, micros(at), micros(forget))
+			failures = CASE WHEN login_failures.last_at <= ? OR login_failures.last_at >= ? THEN 1 ELSE login_failures.failures + 1 END,
+			last_at = excluded.last_at`,
+		of.Who, of.Address, micros(at), micros(forget), micros(at.Add(at.Sub(forget))))
 	return err
 }
 

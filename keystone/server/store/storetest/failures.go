@@ -29,6 +29,10 @@ func testFailures(t *testing.T, s store.Store) {
 	of(work, 1, epoch)
 	must(t, s.AddFailure(ctx, home, later.Add(time.Hour), later))
 	of(home, 1, later.Add(time.Hour)) // the earlier ones are forgotten
+	must(t, s.AddFailure(ctx, home, later.Add(59*time.Minute), later))
+	of(home, 2, later.Add(59*time.Minute)) // clocks of servers differ a little
+	must(t, s.AddFailure(ctx, home, later, later.Add(-30*time.Minute)))
+	of(home, 1, later) // the clock was wrong
 	must(t, s.ForgetFailures(ctx, home))
 	of(home, 0, time.Time{})
 	of(work, 1, epoch)
