@@ -114,7 +114,7 @@ func relation(path, prefix string) (rel string, resource homeResource) {
 		switch {
 		case isVar:
 			if name = strings.TrimSuffix(name, "}"); name == "id" {
-				name = singular(before) + "_id"
+				name = idOf(before)
 			}
 			piece = "{" + name + "}"
 			vars[name] = ""

@@ -25,6 +25,7 @@ import (
 	"authproxy/keystone/server/credential"
 	"authproxy/keystone/server/endpointfilter"
 	"authproxy/keystone/server/fault"
+	"authproxy/keystone/server/federation"
 	"authproxy/keystone/server/identity"
 	"authproxy/keystone/server/oauth1"
 	"authproxy/keystone/server/policies"
@@ -56,6 +57,7 @@ type Server struct {
 	Policies       *policies.Manager
 	EndpointFilter *endpointfilter.Manager
 	OAuth1         *oauth1.Manager
+	Federation     *federation.Manager
 	// Trusts is nil where there are none ([trust] enabled).
 	Trusts *trust.Manager
 
@@ -269,6 +271,7 @@ func (s *Server) Handler(l Listener) http.Handler {
 	s.endpointFilterRoutes(r)
 	s.trustRoutes(r)
 	s.oauth1Routes(r)
+	s.federationRoutes(r)
 	s.routesV2(r)
 	unknown := s.serve(l, "unknown", func(*call) error { return errNoRoute })
 	r.NotFoundHandler, r.MethodNotAllowedHandler = unknown, unknown

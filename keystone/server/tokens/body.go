@@ -32,6 +32,14 @@ type bodyToken struct {
 	IssuedAt  string           `json:"issued_at"`
 	// Bind is who has to present the token, by mechanism.
 	Bind map[string]string `json:"bind,omitempty"`
+	// ServiceProviders are the clouds that take this one's word for who the user is.
+	ServiceProviders []serviceProvider `json:"service_providers,omitempty"`
+}
+
+type serviceProvider struct {
+	ID      string `json:"id"`
+	AuthURL string `json:"auth_url"`
+	SPURL   string `json:"sp_url"`
 }
 
 type bodyRef struct {

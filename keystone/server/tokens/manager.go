@@ -47,6 +47,7 @@ type Manager struct {
 	Catalog    Catalog
 	Trusts     Trusts // nil where there are none
 	OAuth1     OAuth1
+	Federation Federation
 	// Credentials has the EC2 keys.
 	Credentials Credentials
 
@@ -186,6 +187,9 @@ func (m *Manager) make(ctx context.Context, l login, a authority, request Reques
 	}
 	body.Token.ExpiresAt = formatTime(r.ExpiresAt)
 	var err error
+	if body.Token.ServiceProviders, err = m.serviceProviders(ctx); err != nil {
+		return Issued{}, err
+	}
 	if r.Body, err = body.encode(); err != nil {
 		return Issued{}, err
 	}
