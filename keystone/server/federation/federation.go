@@ -20,7 +20,7 @@ const (
 )
 
 // Domain is the id and the name that tokens give the domain of users who are known by an identity provider alone. No domain has it.
-const Domain = "Federated"
+const Domain = mapping.FederatedDomain
 
 // IdentityProvider says who users are.
 type IdentityProvider struct {

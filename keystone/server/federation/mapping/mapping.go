@@ -23,6 +23,9 @@ const (
 	Local     = "local"
 )
 
+// FederatedDomain is the id and the name that the domain of Ephemeral users has in tokens. There is no such domain.
+const FederatedDomain = "Federated"
+
 // Bounds of what is matched at one login, in bytes and values.
 const (
 	maxAssertion = 64 << 10
@@ -88,7 +91,7 @@ func NewAssertion(attributes map[string]string) (Assertion, error) {
 
 // Properties is whom an assertion is mapped to.
 type Properties struct {
-	// User is the zero User where no rule named one.
+	// User has neither id nor name where no rule named one.
 	User User `json:"user"`
 	// GroupIDs are in order, each once.
 	GroupIDs   []string `json:"group_ids"`
@@ -97,7 +100,7 @@ type Properties struct {
 	Applied int `json:"-"`
 }
 
-// User is who somebody is here. Where the Type is Ephemeral the user is in no domain of this cloud.
+// User is who somebody is here.
 type User struct {
 	ID     string  `json:"id,omitempty"`
 	Name   string  `json:"name,omitempty"`
@@ -146,8 +149,8 @@ func (r *Rules) Apply(a Assertion, trace func(format string, args ...any)) (Prop
 	}
 	slices.Sort(p.GroupIDs)
 	p.GroupIDs = slices.Compact(p.GroupIDs)
-	if p.User.Type == "" {
-		p.User.Type = Ephemeral
+	if p.User.Type != Local {
+		p.User.Type, p.User.Domain = Ephemeral, &Domain{ID: FederatedDomain}
 	}
 	return p, nil
 }
