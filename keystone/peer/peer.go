@@ -30,6 +30,9 @@ type Identifier struct {
 	// Fronts are those whose UserHeader and TypeHeader are believed. Both names are in canonical form.
 	Fronts                 Fronts
 	UserHeader, TypeHeader string
+	// AttributePrefix is what the names of headers begin with in which Fronts say more of who sends a request; "" for none. Case
+	// does not count, nor HTTP_ before it.
+	AttributePrefix string
 	// Realms maps the names of Kerberos principals, from tickets and from headers.
 	Realms bind.Realms
 	Now    func() time.Time // time.Now by default

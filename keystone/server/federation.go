@@ -1,15 +1,19 @@
 package server
 
 import (
+	"context"
 	"fmt"
+	"log/slog"
 	"maps"
 	"net/http"
 	"slices"
 	"strings"
 
+	"authproxy/keystone/server/assignment"
 	"authproxy/keystone/server/fault"
 	"authproxy/keystone/server/federation"
 	"authproxy/keystone/server/filter"
+	"authproxy/keystone/server/tokens"
 )
 
 const federationPath = "OS-FEDERATION/"
@@ -20,6 +24,62 @@ func (s *Server) federationRoutes(r routes) {
 	add(r, s.mappings())
 	add(r, s.serviceProviders())
 	s.protocolRoutes(r)
+	// Whom the identity provider has authenticated gets a token. Front ends know this place, so that they ask for it only here.
+	r.on("GET POST", "/v3/"+federationPath+"identity_providers/{identity_provider}/protocols/{protocol}/auth", login(issueFederated))
+	r.on("GET HEAD", "/v3/"+federationPath+"projects", protect("identity:list_projects_for_groups", nil, replyUsableProjects))
+	r.on("GET HEAD", "/v3/"+federationPath+"domains", protect("identity:list_domains_for_groups", nil, replyUsableDomains))
+}
+
+func (s *Server) isFederated(method string) bool {
+	return slices.Contains(s.Tokens.FederatedMethods, method)
+}
+
+// issueFederated answers with an unscoped token for whom the identity provider in the path speaks for.
+func issueFederated(c *call) error {
+	protocol := c.param("protocol")
+	method := protocol
+	if !c.offers(method) || !c.s.isFederated(method) {
+		method = "mapped"
+	}
+	if !c.offers(method) {
+		return fault.UnsupportedMethod{Offered: c.s.Tokens.Methods}
+	}
+	c.w.Header().Set("Cache-Control", "no-store") // of a GET
+	return c.answerLogin(tokens.Request{Methods: []string{method}, Scope: tokens.Scope{Kind: tokens.ScopeUnscoped},
+		Sections: map[string]map[string]any{method: {"identity_provider": c.param("identity_provider"), "protocol": protocol}}})
+}
+
+// attributes are what a front end that is trusted says of who sends the request. What could mean two things is nothing.
+func (c *call) attributes() map[string]string {
+	if c.s.Peers == nil {
+		return nil
+	}
+	said, err := c.s.Peers.Attributes(c.r)
+	if err != nil {
+		c.s.log().Warn("what an identity provider asserts is not taken", slog.String("request_id", c.id), slog.Any("cause", err))
+		return nil
+	}
+	return said
+}
+
+// replyUsableProjects answers with the projects that the caller can get a token for.
+func replyUsableProjects(c *call) error {
+	return replyOwn(c, c.s.projects(), func(ctx context.Context, userID string) ([]assignment.Project, error) {
+		if c.caller.GroupIDs != nil {
+			return c.s.Assignment.UsableProjectsOfGroups(ctx, c.caller.GroupIDs)
+		}
+		return c.s.Assignment.UsableProjects(ctx, userID)
+	}, c.caller.UserID())
+}
+
+// replyUsableDomains answers with the domains that the caller can get a token for.
+func replyUsableDomains(c *call) error {
+	return replyOwn(c, c.s.domains(), func(ctx context.Context, userID string) ([]assignment.Domain, error) {
+		if c.caller.GroupIDs != nil {
+			return c.s.Assignment.UsableDomainsOfGroups(ctx, c.caller.GroupIDs)
+		}
+		return c.s.Assignment.UsableDomains(ctx, userID)
+	}, c.caller.UserID())
 }
 
 func (s *Server) identityProviders() resource[federation.IdentityProvider] {

@@ -97,6 +97,8 @@ type Server struct {
 // request.
 type Peers interface {
 	Identify(r *http.Request) (who bind.Peer, answer string, err error)
+	// Attributes are what a front end that is trusted says of who sends a request; nil from anybody else.
+	Attributes(r *http.Request) (map[string]string, error)
 }
 
 // Listener is what differs between the public and the admin port.
@@ -192,6 +194,9 @@ func (c *call) authenticate() error {
 		return err
 	}
 	if c.caller.Token, err = record.Decode(); err != nil {
+		return err
+	}
+	if c.caller.GroupIDs, err = record.FederatedGroups(); err != nil {
 		return err
 	}
 	return c.checkBind(c.caller.Token.Bind)

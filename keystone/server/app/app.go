@@ -207,7 +207,7 @@ func (s *Settings) Build(db store.Store, o Options) *Parts {
 			AllowRedelegation: s.Trust.AllowRedelegation, MaxRedelegationCount: s.Trust.MaxRedelegationCount}
 		usableTrusts = trusts
 	}
-	federated := &federation.Manager{Store: db}
+	federated := &federation.Manager{Store: db, Tokens: revoker, RemoteIDAttribute: s.Federation.RemoteIDAttribute}
 	keys := &tokens.KeyPair{CertFile: s.Signing.CertFile, KeyFile: s.Signing.KeyFile, CAFile: s.Signing.CACerts, Now: o.Now, Log: o.Log}
 	rules := s.policy(o.Log)
 	mode, err := bind.ParseMode(s.EnforceTokenBind)
@@ -230,8 +230,8 @@ func (s *Settings) Build(db store.Store, o Options) *Parts {
 			Store: db, Revoker: revoker, Identity: users, Assignment: assignments, Catalog: catalogs, Trusts: usableTrusts, OAuth1: consumers, Federation: federated,
 			Credentials: credentials,
 			Form:        s.form(), Keys: keys, HashAlgorithm: s.HashAlgorithm, Expiration: s.TokenExpiration,
-			Methods: s.AuthMethods,
-			Bind:    s.Bind, BindMode: mode,
+			Methods: s.AuthMethods, FederatedMethods: config.FederatedMethods[:],
+			Bind: s.Bind, BindMode: mode,
 			MaxText: s.MaxTokenSize, Watch: watch, Now: o.Now, Log: o.Log,
 		},
 		Policy:     rules,

@@ -24,9 +24,12 @@ const (
 	maxRemoteIDs = 256
 )
 
-// Manager is the rules about these objects.
+// Manager is the rules about these objects, and who logs in by them.
 type Manager struct {
-	Store Store
+	Store  Store
+	Tokens Revoker
+	// RemoteIDAttribute is the name of the attribute that says which identity provider asserts, for a protocol; "" for none.
+	RemoteIDAttribute func(protocolID string) string
 }
 
 // IdentityProvider is the one with that id.
@@ -50,7 +53,7 @@ func (m *Manager) CreateIdentityProvider(ctx context.Context, p IdentityProvider
 	return p, m.Store.AddIdentityProvider(ctx, p)
 }
 
-// UpdateIdentityProvider changes one by what change does to it.
+// UpdateIdentityProvider changes one by what change does to it. Disabling it ends the tokens that stand on its word.
 func (m *Manager) UpdateIdentityProvider(ctx context.Context, id string, change func(p *IdentityProvider)) (IdentityProvider, error) {
 	var p IdentityProvider
 	err := m.Store.Write(ctx, func(ctx context.Context) (err error) {
@@ -61,14 +64,22 @@ func (m *Manager) UpdateIdentityProvider(ctx context.Context, id string, change 
 		if err := checkRemoteIDs(p.RemoteIDs); err != nil {
 			return err
 		}
-		return m.Store.PutIdentityProvider(ctx, p)
+		if err := m.Store.PutIdentityProvider(ctx, p); err != nil || p.Enabled {
+			return err
+		}
+		return m.Tokens.RevokeIdentityProvider(ctx, id)
 	})
 	return p, err
 }
 
-// DeleteIdentityProvider removes one with its protocols.
+// DeleteIdentityProvider removes one with its protocols and ends the tokens that stand on its word.
 func (m *Manager) DeleteIdentityProvider(ctx context.Context, id string) error {
-	return m.Store.RemoveIdentityProvider(ctx, id)
+	return m.Store.Write(ctx, func(ctx context.Context) error {
+		if err := m.Store.RemoveIdentityProvider(ctx, id); err != nil {
+			return err
+		}
+		return m.Tokens.RevokeIdentityProvider(ctx, id)
+	})
 }
 
 // Protocol is that of an identity provider.
@@ -125,9 +136,14 @@ func (m *Manager) checkMapping(ctx context.Context, id string) error {
 	return err
 }
 
-// DeleteProtocol removes one.
+// DeleteProtocol removes one and ends the tokens that came by it.
 func (m *Manager) DeleteProtocol(ctx context.Context, identityProviderID, id string) error {
-	return m.Store.RemoveProtocol(ctx, identityProviderID, id)
+	return m.Store.Write(ctx, func(ctx context.Context) error {
+		if err := m.Store.RemoveProtocol(ctx, identityProviderID, id); err != nil {
+			return err
+		}
+		return m.Tokens.RevokeProtocol(ctx, identityProviderID, id)
+	})
 }
 
 // Mapping is the one with that id.

@@ -24,7 +24,7 @@ type bodyToken struct {
 	Domain    *bodyRef         `json:"domain,omitempty"`
 	Trust     *bodyTrust       `json:"OS-TRUST:trust,omitempty"`
 	OAuth1    *bodyOAuth1      `json:"OS-OAUTH1,omitempty"`
-	User      bodyOwned        `json:"user"`
+	User      bodyUser         `json:"user"`
 	Roles     []bodyRef        `json:"roles,omitempty"`
 	AuditIDs  []string         `json:"audit_ids"`
 	Catalog   *[]catalogMember `json:"catalog,omitempty"`
@@ -50,6 +50,11 @@ type bodyRef struct {
 type bodyOwned struct {
 	bodyRef
 	Domain bodyRef `json:"domain"`
+}
+
+type bodyUser struct {
+	bodyOwned
+	Federation *bodyFederation `json:"OS-FEDERATION,omitempty"`
 }
 
 type catalogMember struct {

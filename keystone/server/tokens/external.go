@@ -17,12 +17,12 @@ type Plugin interface {
 }
 
 // external logs in whom somebody else has authenticated. As in Keystone, method external is carried out whenever there is such a
-// user, asked for or not, so that a password or a token of another user is refused. Method kerberos counts only where Kerberos
-// did it. Users are found by their name in the default domain.
+// user, asked for or not, so that a password or a token of another user is refused; but not beside an identity provider, who names
+// users of its own. Method kerberos counts only where Kerberos did it. Users are found by their name in the default domain.
 func (m *Manager) external(ctx context.Context, r Request, l *login) error {
 	negotiated := r.Peer.RemoteUser != "" && strings.EqualFold(r.Peer.AuthType, "negotiate")
-	implied := r.Peer.RemoteUser != "" && slices.Contains(m.Methods, "external")
 	asked := slices.Contains(r.Methods, "external")
+	implied := r.Peer.RemoteUser != "" && slices.Contains(m.Methods, "external") && (asked || !slices.ContainsFunc(r.Methods, m.isFederated))
 	kerberos := slices.Contains(r.Methods, "kerberos")
 	switch {
 	case kerberos && !negotiated, asked && r.Peer.RemoteUser == "":

@@ -11,6 +11,7 @@ import (
 	"authproxy/keystone"
 	"authproxy/keystone/server/assignment"
 	"authproxy/keystone/server/fault"
+	"authproxy/keystone/server/filter"
 	"authproxy/keystone/server/id"
 	"authproxy/keystone/server/identity"
 	"authproxy/keystone/token"
@@ -22,6 +23,8 @@ type Identity interface {
 	User(ctx context.Context, userID string) (identity.User, error)
 	UserByName(ctx context.Context, domainID, name string) (identity.User, error)
 	Authenticate(ctx context.Context, l identity.Login) (identity.User, error)
+	Group(ctx context.Context, groupID string) (identity.Group, error)
+	Groups(ctx context.Context, where filter.List) ([]identity.Group, error)
 }
 
 // Assignment is what issuing needs to know of scopes and roles.
@@ -31,6 +34,7 @@ type Assignment interface {
 	Project(ctx context.Context, projectID string) (assignment.Project, error)
 	ProjectByName(ctx context.Context, domainID, name string) (assignment.Project, error)
 	GrantedRoles(ctx context.Context, s assignment.Scope) ([]assignment.Role, error)
+	RolesOfGroups(ctx context.Context, groupIDs []string, s assignment.Scope) ([]assignment.Role, error)
 }
 
 // Catalog builds the catalog of a token.
@@ -57,8 +61,10 @@ type Manager struct {
 	Keys *KeyPair
 	// HashAlgorithm makes the ids of tokens, see token.HashAlgorithms.
 	HashAlgorithm string
-	// Methods are the authentication methods on offer, of those in AllMethods.
+	// Methods are the authentication methods on offer, of those in AllMethods and FederatedMethods.
 	Methods []string
+	// FederatedMethods are those by which identity providers say who users are.
+	FederatedMethods []string
 	// Plugins are more methods, by the names that they have in Methods.
 	Plugins map[string]Plugin
 	// Bind are the mechanisms that new tokens are bound to, where they apply: kerberos, x509. BindMode says what is asked of
@@ -126,6 +132,9 @@ func (m *Manager) Issue(ctx context.Context, r Request) (Issued, error) {
 			if err := m.Store.AddToken(ctx, issued.Record); err != nil {
 				return err
 			}
+			if err := m.Store.AddTokenGroups(ctx, issued.Record.ID, now.groups); err != nil {
+				return err
+			}
 			return m.recordDelegation(ctx, issued.Record.ID, now.delegated)
 		})
 		if err == nil {
@@ -158,7 +167,7 @@ func (m *Manager) make(ctx context.Context, l login, a authority, request Reques
 	}
 	body := Body{Token: bodyToken{
 		Methods:  l.methods,
-		User:     bodyOwned{bodyRef{a.user.ID, a.user.Name}, bodyRef{a.userDomain.ID, a.userDomain.Name}},
+		User:     bodyUser{bodyOwned: bodyOwned{bodyRef{a.user.ID, a.user.Name}, bodyRef{a.userDomain.ID, a.userDomain.Name}}},
 		AuditIDs: audit,
 		Bind:     l.bind,
 		IssuedAt: formatTime(r.IssuedAt),
@@ -174,6 +183,7 @@ func (m *Manager) make(ctx context.Context, l login, a authority, request Reques
 		r.DomainID = a.domain.ID
 		body.Token.Domain = &bodyRef{a.domain.ID, a.domain.Name}
 	}
+	l.markFederation(&r, &body.Token, a)
 	if a.delegated != nil {
 		a.delegated.mark(&r, &body.Token)
 	}

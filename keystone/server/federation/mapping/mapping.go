@@ -113,6 +113,8 @@ type User struct {
 type Group struct {
 	Name   string `json:"name"`
 	Domain Domain `json:"domain"`
+	// Listed says that it is one of a list ("groups"), which may have names of groups that are not there.
+	Listed bool `json:"-"`
 }
 
 // Domain is a domain by its id or by its name.
@@ -211,13 +213,13 @@ func (l *local) add(p *Properties, values [][]string, named *bool) error {
 	}
 	if g := l.group; g != nil {
 		if g.domain != nil {
-			p.GroupNames = append(p.GroupNames, Group{f.one(g.name), *f.domain(g.domain)})
+			p.GroupNames = append(p.GroupNames, Group{Name: f.one(g.name), Domain: *f.domain(g.domain)})
 		} else {
 			p.GroupIDs = append(p.GroupIDs, f.one(g.id))
 		}
 	}
 	for _, name := range f.all(l.groups) {
-		p.GroupNames = append(p.GroupNames, Group{name, *f.domain(l.domain)})
+		p.GroupNames = append(p.GroupNames, Group{Name: name, Domain: *f.domain(l.domain), Listed: true})
 	}
 	p.GroupIDs = append(p.GroupIDs, f.all(l.groupIDs)...)
 	return f.err

@@ -1,12 +1,17 @@
 package storetest
 
 import (
+	"fmt"
+	"strings"
 	"testing"
+	"time"
 
+	"authproxy/keystone/server/assignment"
 	"authproxy/keystone/server/fault"
 	"authproxy/keystone/server/federation"
 	"authproxy/keystone/server/filter"
 	"authproxy/keystone/server/store"
+	"authproxy/keystone/server/tokens"
 )
 
 var enabledOnly = filter.List{{Attribute: "enabled", Value: "true"}}
@@ -98,4 +103,115 @@ func testServiceProviders(t *testing.T, s store.Store) {
 	wantError(t, "put", s.PutServiceProvider(ctx, federation.ServiceProvider{ID: "none"}), federation.NoServiceProvider("none"))
 	must(t, s.RemoveServiceProvider(ctx, "a"))
 	wantError(t, "remove again", s.RemoveServiceProvider(ctx, "a"), federation.NoServiceProvider("a"))
+}
+
+func testFederatedTokens(t *testing.T, s store.Store) {
+	ctx := t.Context()
+	now := epoch.Add(30 * time.Minute)
+	add := func(id, provider, protocol, project string, groups ...tokens.Group) tokens.Record {
+		r := record(id)
+		r.IdentityProviderID, r.ProtocolID, r.ProjectID, r.UserID = provider, protocol, project, "user-"+id
+		must(t, s.AddToken(ctx, r))
+		must(t, s.AddTokenGroups(ctx, id, groups))
+		return r
+	}
+	g, h := tokens.Group{ID: "g", DomainID: "d1"}, tokens.Group{ID: "h", DomainID: "d2"}
+	wantError(t, "groups of no token", s.AddTokenGroups(ctx, "none", []tokens.Group{g}), notFound("token", "none"))
+	for _, test := range []struct {
+		which tokens.Tokens
+		ids   string
+	}{
+		{tokens.Tokens{IdentityProviderID: "acme"}, "abc"},
+		{tokens.Tokens{IdentityProviderID: "acme", ProtocolID: "saml2"}, "ab"},
+		{tokens.Tokens{IdentityProviderID: "none"}, ""},
+		{tokens.Tokens{GroupID: "g"}, "abd"},
+		{tokens.Tokens{GroupID: "h"}, "b"},
+		{tokens.Tokens{GroupID: "g", ProjectID: "p"}, "b"},
+		{tokens.Tokens{GroupDomainID: "d2"}, "b"},
+		{tokens.Tokens{GroupDomainID: "d1"}, "abd"},
+		{tokens.Tokens{MemberOf: "g"}, ""},
+	} {
+		want(t, "get", add("a", "acme", "saml2", "", g))(s.Token(ctx, "a"))
+		add("b", "acme", "saml2", "p", g, h)
+		add("c", "acme", "oidc", "")
+		add("d", "other", "saml2", "", g)
+		add("e", "", "", "")
+		audit, scopes := []string{}, []assignment.Scope{}
+		for _, id := range strings.Split(test.ids, "") {
+			audit = append(audit, "audit-"+id)
+			r, err := s.Token(ctx, id)
+			must(t, err)
+			scopes = append(scopes, assignment.Scope{UserID: r.UserID, ProjectID: r.ProjectID})
+		}
+		want(t, "audit ids", audit)(s.TokenAuditIDs(ctx, test.which, now))
+		want(t, "scopes", scopes)(s.TokenScopes(ctx, test.which, now))
+		want(t, "audit ids of those that have ended", []string{})(s.TokenAuditIDs(ctx, test.which, epoch.Add(time.Hour)))
+		want(t, fmt.Sprintf("%+v", test.which), len(test.ids))(s.RevokeTokens(ctx, test.which, now, now))
+		for _, id := range []string{"a", "b", "c", "d", "e"} {
+			r, err := s.Token(ctx, id)
+			must(t, err)
+			if strings.Contains(test.ids, id) == r.RevokedAt.IsZero() {
+				t.Errorf("%+v: token %s was revoked at %s", test.which, id, r.RevokedAt)
+			}
+		}
+		want(t, "audit ids afterwards", []string{})(s.TokenAuditIDs(ctx, test.which, now))
+		if _, err := s.RemoveTokens(ctx, epoch.Add(time.Hour), 100); err != nil { // and their groups
+			t.Fatal(err)
+		}
+	}
+	if ids, err := s.TokenAuditIDs(ctx, tokens.Tokens{}, now); err == nil {
+		t.Errorf("nothing in particular: %q", ids)
+	}
+}
+
+// testGroupGrants: what groups have, whoever is in them.
+func testGroupGrants(t *testing.T, s store.Store) {
+	ctx := t.Context()
+	people(t, s)
+	tree(t, s)
+	for _, id := range []string{"g1", "g2", "g3"} {
+		must(t, s.AddGroup(ctx, group(id, "d2", id)))
+	}
+	must(t, s.AddMember(ctx, "g3", "u1"))
+	for _, g := range []assignment.Grant{
+		{GroupID: "g1", ProjectID: "a", RoleID: "r1", Inherited: true},
+		{GroupID: "g1", ProjectID: "p2", RoleID: "r1"},
+		{GroupID: "g2", DomainID: "d2", RoleID: "r2"},
+		{GroupID: "g2", ProjectID: "b", RoleID: "r2"},
+		{GroupID: "g3", ProjectID: "f", RoleID: "r2"},
+		{GroupID: "g3", DomainID: "d1", RoleID: "r2"},
+		{UserID: "u1", ProjectID: "f", RoleID: "r1"},
+		{UserID: "g1", ProjectID: "f", RoleID: "r1"}, // a user of that id is not the group
+	} {
+		must(t, s.AddGrant(ctx, g))
+	}
+	no := false
+	for _, test := range []struct {
+		q     assignment.Query
+		texts string
+	}{
+		{assignment.Query{GroupIDs: []string{"g1", "g2"}, ProjectID: "b"}, "g1/a/r1+ g2/b/r2"},
+		{assignment.Query{GroupIDs: []string{"g1", "g2"}, ProjectID: "b", Inherited: &no}, "g2/b/r2"},
+		{assignment.Query{GroupIDs: []string{"g1"}, ProjectID: "f"}, ""},
+		{assignment.Query{GroupIDs: []string{"g2", "g3", "none"}, DomainID: "d2"}, "g2/d2/r2"},
+		{assignment.Query{GroupIDs: []string{}, ProjectID: "b"}, ""},
+	} {
+		test.q.Effective = true
+		wantText(t, fmt.Sprintf("%+v", test.q), grantsOf(t, s, test.q), test.texts)
+	}
+	for _, test := range []struct {
+		groups  []string
+		inherit bool
+		ids     string
+		domains string
+	}{
+		{[]string{"g1", "g2"}, true, "bcep2", "d2"}, {[]string{"g1", "g2"}, false, "bp2", "d2"}, {[]string{"g3"}, true, "f", "d1"},
+		{[]string{}, true, "", ""}, {nil, true, "", ""}, {[]string{"none"}, true, "", ""},
+	} {
+		list, err := s.ProjectsOfGroups(ctx, test.groups, test.inherit)
+		wantText(t, fmt.Sprintf("projects of %q", test.groups), projectIDs(t, list, err), test.ids)
+		domains, err := s.DomainsOfGroups(ctx, test.groups)
+		must(t, err)
+		wantText(t, fmt.Sprintf("domains of %q", test.groups), idsOf(domains, func(d assignment.Domain) string { return d.ID }), test.domains)
+	}
 }

@@ -57,6 +57,8 @@ func Run(t *testing.T, open func(t *testing.T) store.Store) {
 		{"IdentityProviders", testIdentityProviders},
 		{"Mappings", testMappings},
 		{"ServiceProviders", testServiceProviders},
+		{"FederatedTokens", testFederatedTokens},
+		{"GroupGrants", testGroupGrants},
 		{"Copies", testCopies},
 		{"WriteIsAtomic", testWriteIsAtomic},
 		{"WriteIsolation", testWriteIsolation},
