@@ -8,6 +8,8 @@ import (
 	"net/http/httptest"
 	"net/http/httputil"
 	"net/url"
+	"os"
+	"os/exec"
 	"strings"
 	"testing"
 	"time"
@@ -15,12 +17,43 @@ import (
 	"authproxy/examples/cloud"
 )
 
+const (
+	federationAPI = "/v3/OS-FEDERATION/"
+	federatedAuth = federationAPI + "identity_providers/acme/protocols/oidc/auth"
+	// federatedConf trusts a front end at an address of its own.
+	federatedConf = "[auth]\nmethods = password,token,oidc\ntrusted_peers = 127.0.0.2\n" +
+		"[federation]\nassertion_prefix = OIDC_CLAIM_\nremote_id_attribute = OIDC_CLAIM_iss\n"
+)
+
+func needSecondAddress(t *testing.T) {
+	t.Helper()
+	l, err := net.Listen("tcp", "127.0.0.2:0")
+	if err != nil {
+		t.Skipf("this machine has no second address for a front end: %v", err)
+	}
+	must(t, l.Close())
+}
+
+// federate has users of identity provider acme who are in group staff there be in group staff here, which is a member of project demo.
+func federate(admin *admins) (project string) {
+	group := admin.create("group", "/v3/groups", `{"group":{"name":"staff"}}`)
+	project = admin.id("projects", "/v3/projects?name=demo")
+	admin.ask(http.MethodPut, "/v3/projects/"+project+"/groups/"+group+"/roles/"+admin.id("roles", "/v3/roles?name=member"), "", http.StatusNoContent)
+	admin.ask(http.MethodPut, federationAPI+"identity_providers/acme", `{"identity_provider":{"enabled":true,"remote_ids":["https://idp.example.org"]}}`, http.StatusCreated)
+	admin.ask(http.MethodPut, federationAPI+"mappings/people", `{"mapping":{"rules":[{
+		"remote":[{"type":"OIDC_CLAIM_preferred_username"},{"type":"OIDC_CLAIM_groups"}],
+		"local":[{"user":{"name":"{0}"}},{"groups":"{1}","domain":{"id":"default"}}]}]}}`, http.StatusCreated)
+	admin.ask(http.MethodPut, federationAPI+"identity_providers/acme/protocols/oidc", `{"protocol":{"mapping_id":"people"}}`, http.StatusCreated)
+	return project
+}
+
 // federatedFront is a front end of the identity backend that has authenticated alice by an identity provider. It has an address of its
 // own, and overwrites what the backend believes it.
 func federatedFront(t *testing.T, keystone string) *httptest.Server {
 	t.Helper()
 	target, err := url.Parse(keystone)
 	must(t, err)
+	needSecondAddress(t)
 	dialer := net.Dialer{LocalAddr: &net.TCPAddr{IP: net.IPv4(127, 0, 0, 2)}}
 	front := httptest.NewServer(&httputil.ReverseProxy{
 		Transport: &http.Transport{DialContext: dialer.DialContext},
@@ -41,6 +74,32 @@ func federatedFront(t *testing.T, keystone string) *httptest.Server {
 	return front
 }
 
+// openstackByFront logs in with the openstack command, where that is installed; the front end takes any access token.
+func openstackByFront(t *testing.T, c *cloud.Cloud, front, userID, project string) {
+	t.Helper()
+	openstack, err := exec.LookPath("openstack")
+	if err != nil {
+		if os.Getenv("AUTHPROXY_REQUIRE_SERVICES") == "1" {
+			t.Fatal(err)
+		}
+		t.Logf("the openstack command is not installed: %v", err)
+		return
+	}
+	for _, test := range [][]string{
+		{userID, "token", "issue", "-f", "value", "-c", "user_id"},
+		{project, "token", "issue", "-f", "value", "-c", "project_id"},
+		{project, "federation", "project", "list", "-f", "value", "-c", "ID"},
+	} {
+		cmd := exec.CommandContext(t.Context(), openstack, append([]string{"--os-auth-type", "v3oidcaccesstoken", "--os-auth-url", front + "/v3", "--os-identity-provider", "acme",
+			"--os-protocol", "oidc", "--os-access-token", "x", "--os-project-id", project, "--os-identity-api-version", "3"}, test[1:]...)...)
+		cmd.Env = append(os.Environ(), "HOME="+c.Dir)
+		out, err := cmd.CombinedOutput()
+		if err != nil || strings.TrimSpace(string(out)) != test[0] {
+			t.Errorf("openstack %s: %v\n%s\nwant %s", strings.Join(test[1:], " "), err, out, test[0])
+		}
+	}
+}
+
 // TestFederatedThroughTheProxy: a user whom an identity provider knows logs in, a service behind the proxy sees who that is, and the
 // proxy refuses the user when the identity provider is disabled.
 func TestFederatedThroughTheProxy(t *testing.T) {
@@ -48,29 +107,18 @@ func TestFederatedThroughTheProxy(t *testing.T) {
 		t.Run(provider, func(t *testing.T) {
 			c := newCloud(t, func(c *cloud.Cloud) {
 				c.Provider, c.AuthtokenExtra = provider, "token_cache_time = 3600"
-				c.KeystoneExtra = "[auth]\nmethods = password,token,oidc\ntrusted_peers = 127.0.0.2\n" +
-					"[federation]\nassertion_prefix = OIDC_CLAIM_\nremote_id_attribute = OIDC_CLAIM_iss\n"
+				c.KeystoneExtra = federatedConf
 			})
 			must(t, c.StartProxy(t.Context()))
 			admin := administrator(t, c)
-			const api = "/v3/OS-FEDERATION/"
-			group := admin.create("group", "/v3/groups", `{"group":{"name":"staff"}}`)
-			project := admin.id("projects", "/v3/projects?name=demo")
-			admin.ask(http.MethodPut, "/v3/projects/"+project+"/groups/"+group+"/roles/"+admin.id("roles", "/v3/roles?name=member"), "", http.StatusNoContent)
-			admin.ask(http.MethodPut, api+"identity_providers/acme", `{"identity_provider":{"enabled":true,"remote_ids":["https://idp.example.org"]}}`, http.StatusCreated)
-			admin.ask(http.MethodPut, api+"mappings/people", `{"mapping":{"rules":[{
-				"remote":[{"type":"OIDC_CLAIM_preferred_username"},{"type":"OIDC_CLAIM_groups"}],
-				"local":[{"user":{"name":"{0}"}},{"groups":"{1}","domain":{"id":"default"}}]}]}}`, http.StatusCreated)
-			admin.ask(http.MethodPut, api+"identity_providers/acme/protocols/oidc", `{"protocol":{"mapping_id":"people"}}`, http.StatusCreated)
-
-			const auth = api + "identity_providers/acme/protocols/oidc/auth"
+			project := federate(admin)
 			forged := map[string]string{"OIDC_CLAIM_iss": "https://idp.example.org", "OIDC_CLAIM_preferred_username": "mallory", "OIDC_CLAIM_groups": "staff",
 				"Oidc-Claim-Groups": "staff", "X-Remote-User": "mallory"}
-			if res, text, err := cloud.Call(t.Context(), http.MethodGet, c.Keystone+auth, forged, ""); err != nil || res.StatusCode != http.StatusUnauthorized {
+			if res, text, err := cloud.Call(t.Context(), http.MethodGet, c.Keystone+federatedAuth, forged, ""); err != nil || res.StatusCode != http.StatusUnauthorized {
 				t.Fatalf("forged: %v %v %s", err, res, text)
 			}
 			front := federatedFront(t, c.Keystone)
-			res, text, err := cloud.Call(t.Context(), http.MethodGet, front.URL+auth, forged, "")
+			res, text, err := cloud.Call(t.Context(), http.MethodGet, front.URL+federatedAuth, forged, "")
 			must(t, err)
 			if res.StatusCode != http.StatusCreated || !strings.Contains(text, `"name":"alice"`) {
 				t.Fatalf("%s %s", res.Status, text)
@@ -99,8 +147,9 @@ func TestFederatedThroughTheProxy(t *testing.T) {
 				}
 			}
 			wantStatus(t, c, unscoped, http.StatusOK) // names nobody's project
+			openstackByFront(t, c, front.URL, who.Token.User.ID, project)
 			alice := tokenOf(t, c)
-			admin.ask(http.MethodPatch, api+"identity_providers/acme", `{"identity_provider":{"enabled":false}}`, http.StatusOK)
+			admin.ask(http.MethodPatch, federationAPI+"identity_providers/acme", `{"identity_provider":{"enabled":false}}`, http.StatusOK)
 			t.Logf("refused %s after the identity provider was disabled", becomes(t, c, token, http.StatusUnauthorized, 5*time.Second))
 			becomes(t, c, unscoped, http.StatusUnauthorized, 5*time.Second)
 			wantStatus(t, c, alice, http.StatusOK)

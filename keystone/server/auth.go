@@ -73,14 +73,14 @@ func issueToken(c *call) error {
 			return err
 		}
 	}
+	if err := c.federatedByToken(&request); err != nil {
+		return err
+	}
 	return c.answerLogin(request)
 }
 
 // answerLogin answers with a new token of the API v3.
 func (c *call) answerLogin(request tokens.Request) error {
-	if slices.ContainsFunc(request.Methods, c.s.isFederated) {
-		request.Attributes = c.attributes()
-	}
 	request.Peer, request.Address = c.peer(), c.address()
 	request.NoCatalog = flag(c.r.URL.Query(), "nocatalog")
 	issued, err := c.issue(request)

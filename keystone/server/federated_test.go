@@ -121,9 +121,10 @@ func TestFederatedLogin(t *testing.T) {
 				t.Errorf("no audit event for %s", userID)
 			}
 			for what, again := range map[string]*answer{
-				"POST":     c.do("POST", acmeAuth, "", nil, asserted()...),
-				"a method": c.do("POST", "/v3/auth/tokens", "", c.by("saml2", "acme", "saml2"), asserted()...),
-				"mapped":   c.do("POST", "/v3/auth/tokens", "", c.by("mapped", "acme", "saml2"), asserted()...),
+				"POST":                 c.do("POST", acmeAuth, "", nil, asserted()...),
+				"with a slash":         c.do("GET", acmeAuth+"/", "", nil, asserted()...),
+				"with a body":          c.do("POST", acmeAuth, "", byPassword("admin", adminPassword, onProject("admin")), asserted()...),
+				"the name of a method": c.do("POST", "/v3/auth/tokens", "", obj{"auth": obj{"identity": obj{"methods": []string{"saml2"}, "saml2": obj{"id": a.token()}}}}),
 				// external is on, and bob is no user here.
 				"a user beside": c.enter(asserted("X-Remote-User", "bob")...),
 			} {
@@ -232,8 +233,11 @@ func TestFederatedRefusals(t *testing.T) {
 			t.Errorf("%s: %d %s", path, a.status, a.text)
 		}
 	}
+	// What fronts say counts in that place alone.
 	for what, body := range map[string]obj{
-		"another protocol": c.by("saml2", "acme", "oidc"), "another provider": c.by("saml2", "evil", "saml2"),
+		"elsewhere": c.by("saml2", "acme", "saml2"), "by another method": c.by("mapped", "acme", "saml2"), "without a provider": c.by("saml2", "", ""),
+		"with a bad token": {"auth": obj{"identity": obj{"methods": []string{"saml2"}, "saml2": obj{"id": 1}}}},
+		"with two tokens":  {"auth": obj{"identity": obj{"methods": []string{"saml2", "token"}, "saml2": obj{"id": c.admin}, "token": obj{"id": c.admin}}}},
 		"with a password": {"auth": obj{"identity": obj{"methods": []string{"saml2", "password"}, "saml2": obj{"identity_provider": "acme", "protocol": "saml2"},
 			"password": byPassword("admin", adminPassword, nil)["auth"].(obj)["identity"].(obj)["password"]}}},
 		"with a token": {"auth": obj{"identity": obj{"methods": []string{"saml2", "token"}, "saml2": obj{"identity_provider": "acme", "protocol": "saml2"}, "token": obj{"id": c.admin}}}},
@@ -245,7 +249,7 @@ func TestFederatedRefusals(t *testing.T) {
 			t.Errorf("%s: %d %s", what, a.status, a.text)
 		}
 	}
-	c.do("POST", "/v3/auth/tokens", "", c.by("saml2", "acme", ""), asserted()...).want(400)
+	c.do("POST", "/v3/auth/tokens", "", obj{"auth": obj{"identity": obj{"methods": []string{"saml2"}, "saml2": obj{"id": "none"}}}}).want(404)
 	c.do("POST", "/v3/auth/tokens", "", c.by("oidc", "acme", "oidc"), asserted()...).want(401, "Attempted to authenticate with an unsupported method.")
 
 	disable := func(on bool) {

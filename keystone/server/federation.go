@@ -24,7 +24,6 @@ func (s *Server) federationRoutes(r routes) {
 	add(r, s.mappings())
 	add(r, s.serviceProviders())
 	s.protocolRoutes(r)
-	// Whom the identity provider has authenticated gets a token. Front ends know this place, so that they ask for it only here.
 	r.on("GET POST", "/v3/"+federationPath+"identity_providers/{identity_provider}/protocols/{protocol}/auth", login(issueFederated))
 	r.on("GET HEAD", "/v3/"+federationPath+"projects", protect("identity:list_projects_for_groups", nil, replyUsableProjects))
 	r.on("GET HEAD", "/v3/"+federationPath+"domains", protect("identity:list_domains_for_groups", nil, replyUsableDomains))
@@ -34,7 +33,8 @@ func (s *Server) isFederated(method string) bool {
 	return slices.Contains(s.Tokens.FederatedMethods, method)
 }
 
-// issueFederated answers with an unscoped token for whom the identity provider in the path speaks for.
+// issueFederated answers with an unscoped token for whom the identity provider in the path speaks for. It is the only place where what
+// a front end says of users counts: front ends guard it.
 func issueFederated(c *call) error {
 	protocol := c.param("protocol")
 	method := protocol
@@ -46,7 +46,23 @@ func issueFederated(c *call) error {
 	}
 	c.w.Header().Set("Cache-Control", "no-store") // of a GET
 	return c.answerLogin(tokens.Request{Methods: []string{method}, Scope: tokens.Scope{Kind: tokens.ScopeUnscoped},
-		Sections: map[string]map[string]any{method: {"identity_provider": c.param("identity_provider"), "protocol": protocol}}})
+		Federated: &federation.Login{IdentityProviderID: c.param("identity_provider"), ProtocolID: protocol, Attributes: c.attributes()}})
+}
+
+// federatedByToken makes method token of one of an identity provider's that brings a token. Other logins by such methods are refused:
+// see issueFederated.
+func (c *call) federatedByToken(request *tokens.Request) error {
+	for i, name := range request.Methods {
+		if !c.s.isFederated(name) {
+			continue
+		}
+		id, _ := request.Sections[name]["id"].(string)
+		if id == "" || !c.offers("token") || slices.Contains(request.Methods, "token") {
+			return fault.Unauthorized{Why: "an identity provider's users log in at .../protocols/" + name + "/auth"}
+		}
+		request.Methods[i], request.Token = "token", id
+	}
+	return nil
 }
 
 // attributes are what a front end that is trusted says of who sends the request. What could mean two things is nothing.

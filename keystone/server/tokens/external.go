@@ -22,7 +22,7 @@ type Plugin interface {
 func (m *Manager) external(ctx context.Context, r Request, l *login) error {
 	negotiated := r.Peer.RemoteUser != "" && strings.EqualFold(r.Peer.AuthType, "negotiate")
 	asked := slices.Contains(r.Methods, "external")
-	implied := r.Peer.RemoteUser != "" && slices.Contains(m.Methods, "external") && (asked || !slices.ContainsFunc(r.Methods, m.isFederated))
+	implied := r.Peer.RemoteUser != "" && slices.Contains(m.Methods, "external") && (asked || r.Federated == nil)
 	kerberos := slices.Contains(r.Methods, "kerberos")
 	switch {
 	case kerberos && !negotiated, asked && r.Peer.RemoteUser == "":

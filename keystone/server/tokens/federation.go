@@ -37,58 +37,43 @@ type bodyFederation struct {
 	Protocol         bodyID   `json:"protocol"`
 }
 
-// mapped logs in whom an identity provider speaks for, as far as a method of the request is one of FederatedMethods.
+// mapped logs in whom an identity provider speaks for.
 func (m *Manager) mapped(ctx context.Context, r Request, l *login) error {
-	for _, name := range r.Methods {
-		if !m.isFederated(name) {
-			continue
+	if r.Federated == nil {
+		if slices.ContainsFunc(r.Methods, m.isFederated) {
+			return fault.Unauthorized{Why: "no identity provider speaks for the user"}
 		}
-		if l.providerID != "" {
-			return fault.Unauthorized{Why: "more than one identity provider speaks for the user"}
-		}
-		section := r.Sections[name]
-		l.providerID, _ = section["identity_provider"].(string)
-		l.protocolID, _ = section["protocol"].(string)
-		switch {
-		case l.providerID == "" || l.protocolID == "":
-			return fault.Missing("identity_provider and protocol", name)
-		case name != mappedMethod && name != l.protocolID:
-			return fault.Unauthorized{Why: fmt.Sprintf("method %s is not for protocol %q", name, l.protocolID)}
-		case len(r.Attributes) == 0:
-			return fault.Unauthorized{Why: "nobody who is trusted says what the identity provider asserts"}
-		}
-		who, err := m.Federation.Login(ctx, federation.Login{IdentityProviderID: l.providerID, ProtocolID: l.protocolID, Attributes: r.Attributes})
+		return nil
+	}
+	if len(r.Federated.Attributes) == 0 {
+		return fault.Unauthorized{Why: "nobody who is trusted says what the identity provider asserts"}
+	}
+	l.providerID, l.protocolID = r.Federated.IdentityProviderID, r.Federated.ProtocolID
+	who, err := m.Federation.Login(ctx, *r.Federated)
+	if err != nil {
+		return err
+	}
+	if who.LocalUser != nil {
+		userID, err := m.localUser(ctx, *who.LocalUser)
 		if err != nil {
 			return err
 		}
-		if who.LocalUser != nil {
-			userID, err := m.localUser(ctx, *who.LocalUser)
-			if err == nil {
-				err = l.agree(userID)
-			}
-			if err != nil {
-				return err
-			}
+		return l.agree(userID)
+	}
+	groupIDs := who.GroupIDs
+	for _, g := range who.GroupNames {
+		groupID, err := m.groupNamed(ctx, g)
+		if fault.IsNotFound(err) && g.Listed {
 			continue
 		}
-		l.federated = &federated{userID: who.UserID, userName: who.UserName, groupIDs: who.GroupIDs}
-		for _, g := range who.GroupNames {
-			groupID, err := m.groupNamed(ctx, g)
-			if fault.IsNotFound(err) && g.Listed {
-				continue
-			}
-			if err != nil {
-				return refused(err, "there is no group %q in domain %+v", g.Name, g.Domain)
-			}
-			l.federated.groupIDs = append(l.federated.groupIDs, groupID)
+		if err != nil {
+			return refused(err, "there is no group %q in domain %+v", g.Name, g.Domain)
 		}
-		slices.Sort(l.federated.groupIDs)
-		l.federated.groupIDs = slices.Compact(l.federated.groupIDs)
-		if err := l.agree(who.UserID); err != nil {
-			return err
-		}
+		groupIDs = append(groupIDs, groupID)
 	}
-	return nil
+	slices.Sort(groupIDs)
+	l.federated = &federated{userID: who.UserID, userName: who.UserName, groupIDs: slices.Compact(groupIDs)}
+	return l.agree(who.UserID)
 }
 
 // isFederated says whether by a method identity providers say who users are.
@@ -107,9 +92,6 @@ func (l *login) continueFederation(parent *Record) error {
 	l.federated, err = federationOf(parent)
 	return err
 }
-
-// mappedMethod is the method for protocols of any name.
-const mappedMethod = "mapped"
 
 // localUser is the id of a stored user whom a mapping names.
 func (m *Manager) localUser(ctx context.Context, u mapping.User) (string, error) {

@@ -10,6 +10,7 @@ import (
 	"authproxy/keystone/server/credential"
 	"authproxy/keystone/server/ec2"
 	"authproxy/keystone/server/fault"
+	"authproxy/keystone/server/federation"
 	"authproxy/keystone/server/identity"
 	"authproxy/keystone/server/oauth1"
 	"authproxy/validate/bind"
@@ -32,8 +33,8 @@ type Request struct {
 	Peer bind.Peer
 	// Sections are what the request says for methods of Plugins, by their names.
 	Sections map[string]map[string]any
-	// Attributes are what a trusted front says of the user, for methods of FederatedMethods; nil where none does.
-	Attributes map[string]string
+	// Federated is what a trusted front says that an identity provider says of the user, for methods of FederatedMethods.
+	Federated *federation.Login
 	// Token is the text of the token for method "token".
 	Token string
 	// OAuth1 is the signed request for method "oauth1". The scope is then that of its access token.
@@ -212,7 +213,7 @@ func (m *Manager) authenticate(ctx context.Context, r Request) (login, error) {
 			l.methods = append(l.methods, name)
 		}
 	}
-	if slices.Contains(m.Bind, bind.X509) && len(r.Peer.Certificate) > 0 && r.Attributes == nil { // else it is the front's
+	if slices.Contains(m.Bind, bind.X509) && len(r.Peer.Certificate) > 0 && r.Federated == nil { // else it is the front's
 		l.bindTo(map[string]string{bind.X509: bind.Thumbprint(r.Peer.Certificate)})
 	}
 	return l, nil
