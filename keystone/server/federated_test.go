@@ -511,7 +511,27 @@ func TestNoFederatedTokenSlipsThrough(t *testing.T) {
 				t.Errorf("%d %s", got.status, got.text)
 			}
 		})
+		t.Run(name+" at the login", func(t *testing.T) {
+			c := newFederated(t, "uuid")
+			c.parts.Server.Tokens.Federation = &federationMeddler{c.parts.Server.Federation, func() {
+				if err := lose(c); err != nil {
+					t.Error(err)
+				}
+			}}
+			c.enter(asserted()...).want(401, denied)
+		})
 	}
+}
+
+// federationMeddler changes something while a token is being made.
+type federationMeddler struct {
+	*federation.Manager
+	meddle func()
+}
+
+func (m *federationMeddler) EnabledServiceProviders(ctx context.Context) ([]federation.ServiceProvider, error) {
+	m.meddle()
+	return m.Manager.EnabledServiceProviders(ctx)
 }
 
 // TestFederatedManyGroups: a token does not get larger than can be.
