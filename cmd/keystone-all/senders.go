@@ -75,7 +75,8 @@ func readOutside(s *app.Settings, file *templated.Store, log *slog.Logger) (*out
 	if err != nil {
 		return nil, fmt.Errorf("[auth] kerberos_realm_map: %w", err)
 	}
-	o.identifier = &peer.Identifier{Fronts: fronts, Realms: realms, UserHeader: userHeader, TypeHeader: typeHeader}
+	o.identifier = &peer.Identifier{Fronts: fronts, Realms: realms, UserHeader: userHeader, TypeHeader: typeHeader,
+		AttributePrefix: s.Federation.AssertionPrefix}
 	if s.Senders.Domains() {
 		o.identifier.DomainHeader = domainHeader
 	}

@@ -4,7 +4,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"os"
 	"slices"
 	"strings"
 	"unicode/utf8"
@@ -124,14 +123,7 @@ const maxBody = 1 << 20 // bytes
 
 // fromBody reads a token's body. What the file holds instead may be a token, so no error repeats it.
 func fromBody(path string) (policy.Credentials, error) {
-	info, err := os.Stat(path)
-	if err != nil {
-		return policy.Credentials{}, err
-	}
-	if !info.Mode().IsRegular() || info.Size() > maxBody {
-		return policy.Credentials{}, fmt.Errorf("%s is not a file of at most %d bytes", path, maxBody)
-	}
-	text, err := os.ReadFile(path)
+	text, err := readSmall(path)
 	if err != nil {
 		return policy.Credentials{}, err
 	}

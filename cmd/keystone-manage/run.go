@@ -48,6 +48,8 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) error {
 				&cli.StringFlag{Name: "out", Usage: "`FILE` for the request, instead of req.pem beside [signing] certfile"},
 			}), Action: t.request},
 			t.rotateCommand(),
+			{Name: "mapping_engine", Usage: "say whom the rules of a mapping make of what an identity provider says", ArgsUsage: " ",
+				Flags: mappingEngineFlags(), Action: t.mappingEngine},
 			{Name: "policy_check", Usage: "say why a caller may or may not do an action", ArgsUsage: "ACTION",
 				Description: "Goes through the rule of an action, like identity:update_user, with a caller and a target, prints what each check\n" +
 					"comes to, and exits with 1 where the answer is no. Of the target it knows what --target says.",

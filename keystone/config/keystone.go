@@ -73,6 +73,7 @@ type Keystone struct {
 	DefaultDomainID string
 
 	Trust          Trust
+	Federation     Federation
 	EndpointFilter EndpointFilter
 	OAuth1         OAuth1
 
@@ -149,7 +150,7 @@ func LoadKeystone(in Input) (*Keystone, error) {
 }
 
 func keystoneTable() []field[Keystone] {
-	return slices.Concat(defaultFields(), resourceFields(), tokenFields(), senderFields(), guessingFields(), signingFields(), delegationFields(), tlsFields(), driverFields())
+	return slices.Concat(defaultFields(), resourceFields(), tokenFields(), senderFields(), guessingFields(), signingFields(), delegationFields(), federationFields(), tlsFields(), driverFields())
 }
 
 func defaultFields() []field[Keystone] {
@@ -254,8 +255,8 @@ func tokenFields() []field[Keystone] {
 		{Option{Section: "token", Name: "enforce_token_bind", Default: "permissive", rule: checkBind,
 			Help: "disabled, permissive, strict, required, or the name of the mechanism that every token must be bound to (kerberos, x509)"},
 			func(k *Keystone) any { return &k.EnforceTokenBind }},
-		{Option{Section: "auth", Name: "methods", Default: "password,token,oauth1", Choices: []string{"external", "kerberos", "password", "token", "oauth1"},
-			Help: "ways to log in: external, kerberos, password, token, oauth1"},
+		{Option{Section: "auth", Name: "methods", Default: "password,token,oauth1", Choices: append([]string{"external", "kerberos", "password", "token", "oauth1"}, FederatedMethods[:]...),
+			Help: "ways to log in: external, kerberos, password, token, oauth1; by identity providers saml2, oidc, openid, and mapped for any protocol"},
 			func(k *Keystone) any { return &k.AuthMethods }},
 	}
 }

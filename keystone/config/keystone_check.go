@@ -82,6 +82,7 @@ func checkSubject(text string) error {
 func (k *Keystone) check(l *loader) {
 	k.checkProvider(l)
 	k.checkSenders(l)
+	k.checkFederation(l)
 	k.checkDatabase(l)
 	l.checkOneLine("policy_dirs")
 	for _, e := range []struct {

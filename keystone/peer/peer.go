@@ -32,6 +32,9 @@ type Identifier struct {
 	UserHeader, TypeHeader string
 	// DomainHeader is where they say the name of the user's domain; "" where they cannot.
 	DomainHeader string
+	// AttributePrefix is what the names of headers begin with in which Fronts say more of who sends a request; "" for none. Case
+	// does not count, nor HTTP_ before it.
+	AttributePrefix string
 	// Realms maps the names of Kerberos principals, from tickets and from headers.
 	Realms bind.Realms
 	Now    func() time.Time // time.Now by default

@@ -140,6 +140,8 @@ func (c *call) action() (action, kind string) {
 	verbs := map[string]string{http.MethodPost: "created", http.MethodPut: "created", http.MethodPatch: "updated", http.MethodDelete: "deleted"}
 	verb, last := verbs[c.r.Method], pieces[len(pieces)-1]
 	switch {
+	case strings.HasSuffix(c.route, "/protocols/{protocol}/auth"):
+		return authenticate, "token"
 	case verb == "" || len(pieces) < 2:
 		return "", ""
 	case last == "ec2tokens":

@@ -29,10 +29,10 @@ func (s *Server) authRoutes(r routes) {
 	}))
 	r.on("GET HEAD", "/v3/auth/tokens/OS-PKI/revoked", protect("identity:revocation_list", nil, revocationList))
 	r.on("GET HEAD", "/v3/auth/projects", protect("identity:get_auth_projects", nil, func(c *call) error {
-		return replyOwn(c, s.projects(), s.Assignment.UsableProjects, c.caller.UserID())
+		return replyUsableProjects(c)
 	}))
 	r.on("GET HEAD", "/v3/auth/domains", protect("identity:get_auth_domains", nil, func(c *call) error {
-		return replyOwn(c, s.domains(), s.Assignment.UsableDomains, c.caller.UserID())
+		return replyUsableDomains(c)
 	}))
 	r.on("GET HEAD", "/v3/auth/catalog", protect("identity:get_auth_catalog", nil, ownCatalog))
 }
@@ -73,6 +73,14 @@ func issueToken(c *call) error {
 			return err
 		}
 	}
+	if err := c.federatedByToken(&request); err != nil {
+		return err
+	}
+	return c.answerLogin(request)
+}
+
+// answerLogin answers with a new token of the API v3.
+func (c *call) answerLogin(request tokens.Request) error {
 	request.Peer, request.Address = c.peer(), c.address()
 	request.NoCatalog = flag(c.r.URL.Query(), "nocatalog")
 	issued, err := c.issue(request)

@@ -46,6 +46,9 @@ var homeExtensions = map[string]string{"/ec2tokens": "OS-EC2"}
 // coreParams are the variables that are the same in extensions.
 var coreParams = []string{"domain_id", "project_id", "user_id", "group_id", "role_id", "service_id", "endpoint_id", "region_id", "policy_id"}
 
+// homeParams are the variables that the document has under another name than the path.
+var homeParams = map[string]string{"identity_provider": "idp_id", "protocol": "protocol_id"}
+
 // homeResource is where one thing is.
 type homeResource struct {
 	Href         string            `json:"href,omitempty"`
@@ -114,7 +117,7 @@ func relation(path, prefix string) (rel string, resource homeResource) {
 		switch {
 		case isVar:
 			if name = strings.TrimSuffix(name, "}"); name == "id" {
-				name = singular(before) + "_id"
+				name = idOf(before)
 			}
 			piece = "{" + name + "}"
 			vars[name] = ""
@@ -141,11 +144,14 @@ func relation(path, prefix string) (rel string, resource homeResource) {
 		return root + "rel/" + rel, homeResource{Href: prefix + path}
 	}
 	for name := range vars {
-		at := homeRoot
+		at, param := homeRoot, name
 		if !slices.Contains(coreParams, name) {
 			at = root
 		}
-		vars[name] = at + "param/" + name
+		if other, ok := homeParams[name]; ok {
+			param = other
+		}
+		vars[name] = at + "param/" + param
 	}
 	return root + "rel/" + rel, homeResource{HrefTemplate: prefix + path, HrefVars: vars}
 }

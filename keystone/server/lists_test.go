@@ -82,6 +82,9 @@ func TestHeadWhereGetIs(t *testing.T) {
 	}
 	asked := 0
 	for rel, r := range resources.Resources {
+		if strings.HasSuffix(rel, "/identity_provider_protocol_auth") {
+			continue // a GET that logs in
+		}
 		path := "/v3" + r.Href
 		for i, piece := range strings.Split(r.HrefTemplate, "/") {
 			switch {

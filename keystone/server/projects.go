@@ -124,7 +124,7 @@ func expandProject(c *call, p assignment.Project, body map[string]any) error {
 func (c *call) ownProjects(list []assignment.Project) ([]map[string]any, error) {
 	mine := map[string]bool{}
 	if c.caller.Token != nil {
-		own, err := c.s.Assignment.ProjectsOfUser(c.ctx(), c.caller.UserID(), nil)
+		own, err := c.granted()
 		if err != nil {
 			return nil, err
 		}
@@ -140,6 +140,14 @@ func (c *call) ownProjects(list []assignment.Project) ([]map[string]any, error) 
 		}
 	}
 	return bodies, nil
+}
+
+// granted are the projects that the caller has a role on.
+func (c *call) granted() ([]assignment.Project, error) {
+	if c.caller.GroupIDs != nil {
+		return c.s.Assignment.ProjectsOfGroups(c.ctx(), c.caller.GroupIDs)
+	}
+	return c.s.Assignment.ProjectsOfUser(c.ctx(), c.caller.UserID(), nil)
 }
 
 // parentIDs nests the ids of the projects above one, the parent's outermost.

@@ -36,7 +36,7 @@ type exchange struct {
 // outOfReach are the exchanges about what the server does not have, by a pattern of their names.
 var outOfReach = []struct{ pattern, why string }{
 	{`^json home`, "what is not there is not in it; TestHome compares the rest"},
-	{`^idp|^saml`, "federation is not offered"},
+	{`^saml`, "assertions for other clouds are not made"},
 	{`^domain config`, "there are no drivers for single domains"},
 }
 

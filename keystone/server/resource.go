@@ -34,6 +34,10 @@ type resource[T any] struct {
 	visible func(c *call, v T) error
 	// noDelegated keeps delegated tokens from it.
 	noDelegated bool
+	// named says that clients choose the id, and create by PUT.
+	named bool
+	// links adds to the links of an object; nil for no more than the one to itself.
+	links func(c *call, v T, links map[string]any)
 }
 
 // add puts the routes of a resource on a listener.
@@ -52,7 +56,11 @@ func add[T any](r routes, res resource[T]) {
 		}
 		r.on(methods, path, g.protect(h))
 	}
-	on("POST", collection, create, res.handleCreate)
+	if res.named {
+		on("PUT", single, create, res.handleCreate)
+	} else {
+		on("POST", collection, create, res.handleCreate)
+	}
 	on("GET HEAD", collection, list, res.handleList)
 	on("GET HEAD", single, get, res.handleGet)
 	on("PATCH", single, update, res.handleUpdate)
@@ -187,7 +195,11 @@ func (res *resource[T]) body(c *call, v T) map[string]any {
 	body := maps.Clone(nonNil(extra))
 	maps.Copy(body, attributes)
 	body["id"] = id
-	body["links"] = map[string]any{"self": c.base() + "/v3/" + res.under + res.many + "/" + pathEscape(id)}
+	links := map[string]any{"self": c.base() + "/v3/" + res.under + res.many + "/" + pathEscape(id)}
+	if res.links != nil {
+		res.links(c, v, links)
+	}
+	body["links"] = links
 	return body
 }
 

@@ -25,6 +25,7 @@ import (
 	"authproxy/keystone/server/credential"
 	"authproxy/keystone/server/endpointfilter"
 	"authproxy/keystone/server/fault"
+	"authproxy/keystone/server/federation"
 	"authproxy/keystone/server/identity"
 	"authproxy/keystone/server/oauth1"
 	"authproxy/keystone/server/policies"
@@ -56,6 +57,7 @@ type Server struct {
 	Policies       *policies.Manager
 	EndpointFilter *endpointfilter.Manager
 	OAuth1         *oauth1.Manager
+	Federation     *federation.Manager
 	// Trusts is nil where there are none ([trust] enabled).
 	Trusts *trust.Manager
 
@@ -95,6 +97,8 @@ type Server struct {
 // request.
 type Peers interface {
 	Identify(r *http.Request) (who bind.Peer, answer string, err error)
+	// Attributes are what a front end that is trusted says of who sends a request; nil from anybody else.
+	Attributes(r *http.Request) (map[string]string, error)
 }
 
 // Listener is what differs between the public and the admin port.
@@ -195,6 +199,9 @@ func (c *call) authenticate() error {
 	if c.caller.Token, err = record.Decode(); err != nil {
 		return err
 	}
+	if c.caller.GroupIDs, err = record.FederatedGroups(); err != nil {
+		return err
+	}
 	return c.checkBind(c.caller.Token.Bind)
 }
 
@@ -274,6 +281,7 @@ func (s *Server) router(l Listener) *mux.Router {
 	s.endpointFilterRoutes(r)
 	s.trustRoutes(r)
 	s.oauth1Routes(r)
+	s.federationRoutes(r)
 	s.routesV2(r)
 	unknown := s.serve(l, "unknown", func(*call) error { return errNoRoute })
 	r.NotFoundHandler, r.MethodNotAllowedHandler = unknown, unknown

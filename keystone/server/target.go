@@ -113,13 +113,24 @@ func (c *call) pathTarget() policy.Target {
 			name = strings.TrimSuffix(name, "}")
 			value := c.param(name)
 			if name == "id" {
-				name = singular(before) + "_id"
+				name = idOf(before)
 			}
 			t[name] = value
 		}
 		before = piece
 	}
 	return t
+}
+
+// idOf names the id of an object of a collection: "users" has "user_id".
+func idOf(many string) string {
+	switch many {
+	case "identity_providers":
+		return "idp_id"
+	case "service_providers":
+		return "sp_id"
+	}
+	return singular(many) + "_id"
 }
 
 // singular is the name of one object of a collection: "policies" has "policy", "users" has "user".

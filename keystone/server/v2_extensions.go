@@ -16,6 +16,7 @@ type extension struct {
 var extensions = []extension{
 	{"OS-EC2", "OpenStack EC2 API", "OpenStack EC2 Credentials backend.", "2013-07-07T12:00:0-00:00", true, true},
 	{"OS-EP-FILTER", "OpenStack Keystone Endpoint Filter API", "OpenStack Keystone Endpoint Filter API.", "2013-07-23T12:00:0-00:00", false, true},
+	{"OS-FEDERATION", "OpenStack Federation APIs", "OpenStack Identity Providers Mechanism.", "2013-12-17T12:00:0-00:00", true, true},
 	{"OS-KSADM", "OpenStack Keystone Admin", "OpenStack extensions to Keystone v2.0 API enabling Administrative Operations.", "2013-07-11T17:14:00-00:00", false, true},
 	{"OS-KSCRUD", "OpenStack Keystone User CRUD", "OpenStack extensions to Keystone v2.0 API enabling User Operations.", "2013-07-07T12:00:0-00:00", true, false},
 	{"OS-OAUTH1", "OpenStack OAUTH1 API", "OpenStack OAuth 1.0a Delegated Auth Mechanism.", "2013-07-07T12:00:0-00:00", true, true},

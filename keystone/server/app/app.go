@@ -22,6 +22,7 @@ import (
 	"authproxy/keystone/server/catalog/templated"
 	"authproxy/keystone/server/credential"
 	"authproxy/keystone/server/endpointfilter"
+	"authproxy/keystone/server/federation"
 	"authproxy/keystone/server/identity"
 	"authproxy/keystone/server/oauth1"
 	"authproxy/keystone/server/policies"
@@ -206,6 +207,7 @@ func (s *Settings) Build(db store.Store, o Options) *Parts {
 			AllowRedelegation: s.Trust.AllowRedelegation, MaxRedelegationCount: s.Trust.MaxRedelegationCount}
 		usableTrusts = trusts
 	}
+	federated := &federation.Manager{Store: db, Tokens: revoker, RemoteIDAttribute: s.Federation.RemoteIDAttribute}
 	keys := &tokens.KeyPair{CertFile: s.Signing.CertFile, KeyFile: s.Signing.KeyFile, CAFile: s.Signing.CACerts, Now: o.Now, Log: o.Log}
 	rules := s.policy(o.Log)
 	mode, err := bind.ParseMode(s.EnforceTokenBind)
@@ -223,11 +225,13 @@ func (s *Settings) Build(db store.Store, o Options) *Parts {
 		Policies:       &policies.Manager{Store: db, Catalog: services},
 		EndpointFilter: endpointFilter,
 		OAuth1:         consumers,
+		Federation:     federated,
 		Tokens: &tokens.Manager{
-			Store: db, Revoker: revoker, Identity: users, Assignment: assignments, Catalog: catalogs, Trusts: usableTrusts, OAuth1: consumers,
+			Store: db, Revoker: revoker, Identity: users, Assignment: assignments, Catalog: catalogs, Trusts: usableTrusts, OAuth1: consumers, Federation: federated,
 			Credentials: credentials,
 			Form:        s.form(), Keys: keys, HashAlgorithm: s.HashAlgorithm, Expiration: s.TokenExpiration,
-			Methods: s.AuthMethods, RemoteDomains: s.Senders.Domains(), ExternalByKerberos: s.Senders.External == "KerberosDomain",
+			Methods: s.AuthMethods, FederatedMethods: config.FederatedMethods[:],
+			RemoteDomains: s.Senders.Domains(), ExternalByKerberos: s.Senders.External == "KerberosDomain",
 			Bind: s.Bind, BindMode: mode,
 			MaxText: s.MaxTokenSize, Watch: watch, Now: o.Now, Log: o.Log,
 		},

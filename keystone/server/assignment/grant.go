@@ -71,12 +71,39 @@ func (m *Manager) ProjectsOfUser(ctx context.Context, userID string, where filte
 	return m.Store.ProjectsOfUser(ctx, userID, m.Inherit, where)
 }
 
+// RolesOfGroups are the roles that some groups have on a project or domain, by inherited grants too. The scope's user does not matter.
+func (m *Manager) RolesOfGroups(ctx context.Context, groupIDs []string, s Scope) ([]Role, error) {
+	if len(groupIDs) == 0 {
+		return []Role{}, nil
+	}
+	return m.Store.RolesOf(ctx, m.effective(Query{GroupIDs: groupIDs, ProjectID: s.ProjectID, DomainID: s.DomainID}))
+}
+
 // UsableProjects are the projects that the user can scope a token to.
 func (m *Manager) UsableProjects(ctx context.Context, userID string) ([]Project, error) {
 	all, err := m.Store.ProjectsOfUser(ctx, userID, m.Inherit, nil)
 	if err != nil {
 		return nil, err
 	}
+	return m.usable(ctx, all)
+}
+
+// ProjectsOfGroups are the projects that one of some groups has a role on.
+func (m *Manager) ProjectsOfGroups(ctx context.Context, groupIDs []string) ([]Project, error) {
+	return m.Store.ProjectsOfGroups(ctx, groupIDs, m.Inherit)
+}
+
+// UsableProjectsOfGroups are those of them that a token can be scoped to.
+func (m *Manager) UsableProjectsOfGroups(ctx context.Context, groupIDs []string) ([]Project, error) {
+	all, err := m.ProjectsOfGroups(ctx, groupIDs)
+	if err != nil {
+		return nil, err
+	}
+	return m.usable(ctx, all)
+}
+
+// usable are those of some projects that tokens can be scoped to.
+func (m *Manager) usable(ctx context.Context, all []Project) ([]Project, error) {
 	enabled := map[string]bool{}
 	kept := []Project{}
 	for _, p := range all {
@@ -97,13 +124,23 @@ func (m *Manager) UsableProjects(ctx context.Context, userID string) ([]Project,
 // UsableDomains are the domains that the user can scope a token to.
 func (m *Manager) UsableDomains(ctx context.Context, userID string) ([]Domain, error) {
 	all, err := m.Store.DomainsOfUser(ctx, userID)
+	return enabledDomains(all), err
+}
+
+// UsableDomainsOfGroups are the domains that one of some groups has a role on and that a token can be scoped to.
+func (m *Manager) UsableDomainsOfGroups(ctx context.Context, groupIDs []string) ([]Domain, error) {
+	all, err := m.Store.DomainsOfGroups(ctx, groupIDs)
+	return enabledDomains(all), err
+}
+
+func enabledDomains(all []Domain) []Domain {
 	kept := []Domain{}
 	for _, d := range all {
 		if d.Enabled {
 			kept = append(kept, d)
 		}
 	}
-	return kept, err
+	return kept
 }
 
 func (m *Manager) checkGrant(ctx context.Context, g Grant) error {

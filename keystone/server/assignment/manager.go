@@ -2,6 +2,7 @@ package assignment
 
 import (
 	"context"
+	"strings"
 
 	"authproxy/keystone/server/fault"
 	"authproxy/keystone/server/filter"
@@ -17,7 +18,8 @@ const (
 
 // Revoker ends tokens when what they stand on changes. It is called inside the transaction of that change.
 type Revoker interface {
-	// RevokeDomain ends the tokens of the domain's users, and those scoped to it or to its projects.
+	// RevokeDomain ends the tokens of the domain's users, those scoped to it or to its projects, and those that stand on its groups by
+	// the word of an identity provider.
 	RevokeDomain(ctx context.Context, domainID string) error
 	RevokeProject(ctx context.Context, projectID string) error
 	RevokeUser(ctx context.Context, userID string) error
@@ -75,7 +77,7 @@ func (m *Manager) Domains(ctx context.Context, where filter.List) ([]Domain, err
 
 // CreateDomain stores a new domain, under an id of its own unless d has one.
 func (m *Manager) CreateDomain(ctx context.Context, d Domain) (Domain, error) {
-	if err := checkName(d.Name, maxName); err != nil {
+	if err := checkDomainName(d.Name); err != nil {
 		return Domain{}, err
 	}
 	if d.ID == "" {
@@ -87,7 +89,7 @@ func (m *Manager) CreateDomain(ctx context.Context, d Domain) (Domain, error) {
 // UpdateDomain changes a domain. Disabling it ends the tokens of its users and those scoped to it or its projects.
 func (m *Manager) UpdateDomain(ctx context.Context, domainID string, change DomainUpdate) (Domain, error) {
 	if change.Name != nil {
-		if err := checkName(*change.Name, maxName); err != nil {
+		if err := checkDomainName(*change.Name); err != nil {
 			return Domain{}, err
 		}
 	}
@@ -192,6 +194,16 @@ func (m *Manager) DeleteRole(ctx context.Context, roleID string) error {
 		}
 		return m.Tokens.RevokeRole(ctx, roleID, granted)
 	})
+}
+
+// reserved is the domain that tokens name for users who are known by an identity provider alone.
+const reserved = "Federated"
+
+func checkDomainName(name string) error {
+	if strings.EqualFold(name, reserved) {
+		return fault.Invalid{Message: "A domain cannot have the name " + reserved + ": it is that of users who are known by an identity provider alone."}
+	}
+	return checkName(name, maxName)
 }
 
 func checkName(name string, most int) error {

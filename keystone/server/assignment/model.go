@@ -59,8 +59,10 @@ type Scope struct {
 
 // Query selects grants: those that fit all fields that are set.
 type Query struct {
-	UserID    string
-	GroupID   string
+	UserID  string
+	GroupID string
+	// GroupIDs selects grants to any of these groups; nil is for all.
+	GroupIDs  []string
 	ProjectID string
 	DomainID  string
 	RoleID    string
@@ -121,6 +123,9 @@ type Store interface {
 	// filters and orders as Projects does. DomainsOfUser are the domains, ordered by name.
 	ProjectsOfUser(ctx context.Context, userID string, inherit bool, where filter.List) ([]Project, error)
 	DomainsOfUser(ctx context.Context, userID string) ([]Domain, error)
+	// ProjectsOfGroups and DomainsOfGroups are those that any of the groups has a role on; none for no groups.
+	ProjectsOfGroups(ctx context.Context, groupIDs []string, inherit bool) ([]Project, error)
+	DomainsOfGroups(ctx context.Context, groupIDs []string) ([]Domain, error)
 	// OutsideMembers are the ids of other domains' users in the groups of a domain.
 	OutsideMembers(ctx context.Context, domainID string) ([]string, error)
 }

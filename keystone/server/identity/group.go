@@ -81,7 +81,7 @@ func (m *Manager) DeleteGroup(ctx context.Context, groupID string) error {
 				return err
 			}
 		}
-		return nil
+		return m.Tokens.RevokeGroup(ctx, groupID)
 	})
 }
 

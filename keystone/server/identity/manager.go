@@ -15,6 +15,8 @@ const maxUserName = 255
 // Revoker ends tokens when what they stand on changes. It is called inside the transaction of that change.
 type Revoker interface {
 	RevokeUser(ctx context.Context, userID string) error
+	// RevokeGroup ends the tokens of those whom an identity provider put into a group.
+	RevokeGroup(ctx context.Context, groupID string) error
 }
 
 // Manager is the rules about users and groups: who may be stored, and which tokens end when one of them changes.

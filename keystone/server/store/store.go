@@ -9,6 +9,7 @@ import (
 	"authproxy/keystone/server/catalog"
 	"authproxy/keystone/server/credential"
 	"authproxy/keystone/server/endpointfilter"
+	"authproxy/keystone/server/federation"
 	"authproxy/keystone/server/identity"
 	"authproxy/keystone/server/oauth1"
 	"authproxy/keystone/server/policies"
@@ -33,6 +34,7 @@ type Store interface {
 	policies.Store
 	endpointfilter.Store
 	oauth1.Store
+	federation.Store
 	// Ping says whether the database answers.
 	Ping(ctx context.Context) error
 	io.Closer

@@ -24,7 +24,7 @@ type bodyToken struct {
 	Domain    *bodyRef         `json:"domain,omitempty"`
 	Trust     *bodyTrust       `json:"OS-TRUST:trust,omitempty"`
 	OAuth1    *bodyOAuth1      `json:"OS-OAUTH1,omitempty"`
-	User      bodyOwned        `json:"user"`
+	User      bodyUser         `json:"user"`
 	Roles     []bodyRef        `json:"roles,omitempty"`
 	AuditIDs  []string         `json:"audit_ids"`
 	Catalog   *[]catalogMember `json:"catalog,omitempty"`
@@ -32,6 +32,14 @@ type bodyToken struct {
 	IssuedAt  string           `json:"issued_at"`
 	// Bind is who has to present the token, by mechanism.
 	Bind map[string]string `json:"bind,omitempty"`
+	// ServiceProviders are the clouds that take this one's word for who the user is.
+	ServiceProviders []serviceProvider `json:"service_providers,omitempty"`
+}
+
+type serviceProvider struct {
+	ID      string `json:"id"`
+	AuthURL string `json:"auth_url"`
+	SPURL   string `json:"sp_url"`
 }
 
 type bodyRef struct {
@@ -42,6 +50,11 @@ type bodyRef struct {
 type bodyOwned struct {
 	bodyRef
 	Domain bodyRef `json:"domain"`
+}
+
+type bodyUser struct {
+	bodyOwned
+	Federation *bodyFederation `json:"OS-FEDERATION,omitempty"`
 }
 
 type catalogMember struct {

@@ -17,13 +17,14 @@ type Plugin interface {
 }
 
 // external logs in whom somebody else has authenticated. As in Keystone, method external is carried out whenever there is such a
-// user, asked for or not, so that a password or a token of another user is refused. Method kerberos counts only where Kerberos
-// did it. Users are found by their name in the domain that is said with RemoteDomains, else in the default domain.
+// user, asked for or not, so that a password or a token of another user is refused; but not beside an identity provider, who names
+// users of its own. Method kerberos counts only where Kerberos did it. Users are found by their name in the domain that is said with
+// RemoteDomains, else in the default domain.
 func (m *Manager) external(ctx context.Context, r Request, l *login) error {
 	negotiated := r.Peer.RemoteUser != "" && strings.EqualFold(r.Peer.AuthType, "negotiate")
 	known := negotiated || r.Peer.RemoteUser != "" && !m.ExternalByKerberos
-	implied := known && slices.Contains(m.Methods, "external")
 	asked := slices.Contains(r.Methods, "external")
+	implied := known && slices.Contains(m.Methods, "external") && (asked || r.Federated == nil)
 	kerberos := slices.Contains(r.Methods, "kerberos")
 	switch {
 	case kerberos && !negotiated, asked && !known:

@@ -11,6 +11,7 @@ import (
 	"authproxy/keystone"
 	"authproxy/keystone/server/assignment"
 	"authproxy/keystone/server/fault"
+	"authproxy/keystone/server/filter"
 	"authproxy/keystone/server/id"
 	"authproxy/keystone/server/identity"
 	"authproxy/keystone/token"
@@ -22,6 +23,8 @@ type Identity interface {
 	User(ctx context.Context, userID string) (identity.User, error)
 	UserByName(ctx context.Context, domainID, name string) (identity.User, error)
 	Authenticate(ctx context.Context, l identity.Login) (identity.User, error)
+	Group(ctx context.Context, groupID string) (identity.Group, error)
+	Groups(ctx context.Context, where filter.List) ([]identity.Group, error)
 }
 
 // Assignment is what issuing needs to know of scopes and roles.
@@ -31,6 +34,7 @@ type Assignment interface {
 	Project(ctx context.Context, projectID string) (assignment.Project, error)
 	ProjectByName(ctx context.Context, domainID, name string) (assignment.Project, error)
 	GrantedRoles(ctx context.Context, s assignment.Scope) ([]assignment.Role, error)
+	RolesOfGroups(ctx context.Context, groupIDs []string, s assignment.Scope) ([]assignment.Role, error)
 }
 
 // Catalog builds the catalog of a token.
@@ -47,6 +51,7 @@ type Manager struct {
 	Catalog    Catalog
 	Trusts     Trusts // nil where there are none
 	OAuth1     OAuth1
+	Federation Federation
 	// Credentials has the EC2 keys.
 	Credentials Credentials
 
@@ -56,12 +61,14 @@ type Manager struct {
 	Keys *KeyPair
 	// HashAlgorithm makes the ids of tokens, see token.HashAlgorithms.
 	HashAlgorithm string
-	// Methods are the authentication methods on offer, of those in AllMethods.
+	// Methods are the authentication methods on offer, of those in AllMethods and FederatedMethods.
 	Methods []string
 	// RemoteDomains lets who has authenticated a user say the user's domain too; where it is not said it is the default one.
 	RemoteDomains bool
 	// ExternalByKerberos lets method external count only where Kerberos authenticated the user.
 	ExternalByKerberos bool
+	// FederatedMethods are those by which identity providers say who users are.
+	FederatedMethods []string
 	// Plugins are more methods, by the names that they have in Methods.
 	Plugins map[string]Plugin
 	// Bind are the mechanisms that new tokens are bound to, where they apply: kerberos, x509. BindMode says what is asked of
@@ -129,6 +136,9 @@ func (m *Manager) Issue(ctx context.Context, r Request) (Issued, error) {
 			if err := m.Store.AddToken(ctx, issued.Record); err != nil {
 				return err
 			}
+			if err := m.Store.AddTokenGroups(ctx, issued.Record.ID, now.groups); err != nil {
+				return err
+			}
 			return m.recordDelegation(ctx, issued.Record.ID, now.delegated)
 		})
 		if err == nil {
@@ -161,7 +171,7 @@ func (m *Manager) make(ctx context.Context, l login, a authority, request Reques
 	}
 	body := Body{Token: bodyToken{
 		Methods:  l.methods,
-		User:     bodyOwned{bodyRef{a.user.ID, a.user.Name}, bodyRef{a.userDomain.ID, a.userDomain.Name}},
+		User:     bodyUser{bodyOwned: bodyOwned{bodyRef{a.user.ID, a.user.Name}, bodyRef{a.userDomain.ID, a.userDomain.Name}}},
 		AuditIDs: audit,
 		Bind:     l.bind,
 		IssuedAt: formatTime(r.IssuedAt),
@@ -177,6 +187,7 @@ func (m *Manager) make(ctx context.Context, l login, a authority, request Reques
 		r.DomainID = a.domain.ID
 		body.Token.Domain = &bodyRef{a.domain.ID, a.domain.Name}
 	}
+	l.markFederation(&r, &body.Token, a)
 	if a.delegated != nil {
 		a.delegated.mark(&r, &body.Token)
 	}
@@ -190,6 +201,9 @@ func (m *Manager) make(ctx context.Context, l login, a authority, request Reques
 	}
 	body.Token.ExpiresAt = formatTime(r.ExpiresAt)
 	var err error
+	if body.Token.ServiceProviders, err = m.serviceProviders(ctx); err != nil {
+		return Issued{}, err
+	}
 	if r.Body, err = body.encode(); err != nil {
 		return Issued{}, err
 	}

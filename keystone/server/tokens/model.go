@@ -31,6 +31,9 @@ type Record struct {
 	TrustID       string
 	ConsumerID    string
 	AccessTokenID string
+	// IdentityProviderID and ProtocolID are set where an identity provider said who the user is.
+	IdentityProviderID string
+	ProtocolID         string
 
 	// Times are whole microseconds.
 	IssuedAt  time.Time
@@ -60,6 +63,18 @@ type Tokens struct {
 	TrustID       string
 	ConsumerID    string
 	AccessTokenID string
+
+	IdentityProviderID string
+	ProtocolID         string
+	// GroupID is one of the groups that an identity provider said the user is in, GroupDomainID the domain of one.
+	GroupID       string
+	GroupDomainID string
+}
+
+// Group is a group that a token stands on because an identity provider said so. DomainID is the one that the group belongs to.
+type Group struct {
+	ID       string
+	DomainID string
 }
 
 // Party is a user that a token stands on beside its own: its trustee, or a trustor. DomainID is the one that the user belongs to.
@@ -80,12 +95,16 @@ type Store interface {
 	AddToken(ctx context.Context, r Record) error
 	// AddParties stores the parties of a token, each once. They go with its record.
 	AddParties(ctx context.Context, tokenID string, parties []Party) error
+	// AddTokenGroups stores the groups of a token, each once. They go with its record.
+	AddTokenGroups(ctx context.Context, tokenID string, groups []Group) error
 	Token(ctx context.Context, id string) (Record, error)
 	// RevokeTokens marks those that are not revoked yet and expire after alive, and returns how many it marked. If any, the
 	// revocation list takes one step; all that one transaction marks is in one step.
 	RevokeTokens(ctx context.Context, which Tokens, at, alive time.Time) (int, error)
 	// TokenScopes are the users and scopes of the tokens that RevokeTokens would mark.
 	TokenScopes(ctx context.Context, which Tokens, alive time.Time) ([]assignment.Scope, error)
+	// TokenAuditIDs are the audit ids of the tokens that RevokeTokens would mark. The user in which and its domain are the tokens' own.
+	TokenAuditIDs(ctx context.Context, which Tokens, alive time.Time) ([]string, error)
 	// RevokedTokens are the revoked tokens of these steps that expire after alive, ordered by step and id.
 	RevokedTokens(ctx context.Context, steps Steps, alive time.Time) ([]keystone.RevokedToken, error)
 	// ListState is what the revocation list is at.

@@ -10,6 +10,7 @@ import (
 	"authproxy/keystone/server/credential"
 	"authproxy/keystone/server/ec2"
 	"authproxy/keystone/server/fault"
+	"authproxy/keystone/server/federation"
 	"authproxy/keystone/server/identity"
 	"authproxy/keystone/server/oauth1"
 	"authproxy/validate/bind"
@@ -32,6 +33,8 @@ type Request struct {
 	Peer bind.Peer
 	// Sections are what the request says for methods of Plugins, by their names.
 	Sections map[string]map[string]any
+	// Federated is what a trusted front says that an identity provider says of the user, for methods of FederatedMethods.
+	Federated *federation.Login
 	// Token is the text of the token for method "token".
 	Token string
 	// OAuth1 is the signed request for method "oauth1". The scope is then that of its access token.
@@ -94,6 +97,10 @@ type login struct {
 	key *credential.Credential
 	// bind is what the token is to be bound to.
 	bind map[string]string
+	// providerID and protocolID are whose word it stands on; "" where it is nobody else's.
+	providerID, protocolID string
+	// federated is nil for a user who is stored here.
+	federated *federated
 }
 
 // authority is what a token would stand on at one moment. Two of them are compared with reflect.DeepEqual.
@@ -104,6 +111,8 @@ type authority struct {
 	projectDomain assignment.Domain
 	domain        *assignment.Domain
 	roles         []assignment.Role
+	// groups are those of a user who is not stored here; nil for others.
+	groups []Group
 	// delegated is nil for who acts for themself.
 	delegated *delegation
 }
@@ -130,6 +139,9 @@ func (m *Manager) authenticate(ctx context.Context, r Request) (login, error) {
 	if err := m.external(ctx, r, &l); err != nil {
 		return login{}, err
 	}
+	if err := m.mapped(ctx, r, &l); err != nil {
+		return login{}, err
+	}
 	for _, name := range r.Methods {
 		if plugin := m.Plugins[name]; plugin != nil {
 			userID, err := plugin.Authenticate(ctx, r.Sections[name])
@@ -153,6 +165,9 @@ func (m *Manager) authenticate(ctx context.Context, r Request) (login, error) {
 			return login{}, err
 		}
 		l.parent = &parent
+		if err := l.continueFederation(&parent); err != nil {
+			return login{}, err
+		}
 		t, err := parent.Decode()
 		if err != nil {
 			return login{}, err
@@ -198,7 +213,7 @@ func (m *Manager) authenticate(ctx context.Context, r Request) (login, error) {
 			l.methods = append(l.methods, name)
 		}
 	}
-	if slices.Contains(m.Bind, bind.X509) && len(r.Peer.Certificate) > 0 {
+	if slices.Contains(m.Bind, bind.X509) && len(r.Peer.Certificate) > 0 && r.Federated == nil { // else it is the front's
 		l.bindTo(map[string]string{bind.X509: bind.Thumbprint(r.Peer.Certificate)})
 	}
 	return l, nil
@@ -212,6 +227,25 @@ func (m *Manager) authorize(ctx context.Context, l login, s Scope) (authority, e
 		if _, err := m.valid(ctx, l.parent.ID, false); err != nil {
 			return a, err
 		}
+	}
+	if l.providerID != "" {
+		if err := m.Federation.Usable(ctx, l.providerID, l.protocolID); err != nil {
+			return a, err
+		}
+	}
+	if l.federated != nil {
+		if err := m.authorizeFederated(ctx, l, &a); err != nil {
+			return a, err
+		}
+		switch s.Kind {
+		case ScopeProject:
+			return a, m.scopeToProject(ctx, &a, s.Ref)
+		case ScopeDomain:
+			return a, m.scopeToDomain(ctx, &a, s.Ref)
+		case ScopeTrust:
+			return a, fault.Forbidden{Message: "User is not a trustee."}
+		}
+		return a, nil
 	}
 	var err error
 	if a.user, err = m.Identity.User(ctx, l.userID); err != nil {
@@ -277,7 +311,7 @@ func (m *Manager) scopeToProject(ctx context.Context, a *authority, ref Ref) err
 	if !p.Enabled || !a.projectDomain.Enabled {
 		return refused(nil, "project %s or its domain is disabled", p.ID)
 	}
-	a.roles, err = m.Assignment.GrantedRoles(ctx, assignment.Scope{UserID: a.user.ID, ProjectID: p.ID})
+	a.roles, err = m.rolesOn(ctx, a, assignment.Scope{ProjectID: p.ID})
 	if err == nil && len(a.roles) == 0 {
 		err = refused(nil, "user %s has no role on project %s", a.user.ID, p.ID)
 	}
@@ -293,7 +327,7 @@ func (m *Manager) scopeToDomain(ctx context.Context, a *authority, ref Ref) erro
 	if !d.Enabled {
 		return refused(nil, "domain %s is disabled", d.ID)
 	}
-	a.roles, err = m.Assignment.GrantedRoles(ctx, assignment.Scope{UserID: a.user.ID, DomainID: d.ID})
+	a.roles, err = m.rolesOn(ctx, a, assignment.Scope{DomainID: d.ID})
 	if err == nil && len(a.roles) == 0 {
 		err = refused(nil, "user %s has no role on domain %s", a.user.ID, d.ID)
 	}

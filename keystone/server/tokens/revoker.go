@@ -29,9 +29,30 @@ func (r *Revoker) RevokeProject(ctx context.Context, projectID string) error {
 	return r.end(ctx, Event{ProjectID: projectID}, Tokens{ProjectID: projectID})
 }
 
-// RevokeDomain ends the tokens of the domain's users and those scoped to it or to its projects.
+// RevokeDomain ends the tokens of the domain's users, those scoped to it or to its projects, and those that stand on its groups by the
+// word of an identity provider.
 func (r *Revoker) RevokeDomain(ctx context.Context, domainID string) error {
-	return r.end(ctx, Event{DomainID: domainID}, Tokens{InDomain: domainID})
+	return r.Store.Write(ctx, func(ctx context.Context) error {
+		if err := r.end(ctx, Event{DomainID: domainID}, Tokens{InDomain: domainID}); err != nil {
+			return err
+		}
+		return r.endEach(ctx, Tokens{GroupDomainID: domainID})
+	})
+}
+
+// RevokeGroup ends the tokens that stand on a group by the word of an identity provider.
+func (r *Revoker) RevokeGroup(ctx context.Context, groupID string) error {
+	return r.endEach(ctx, Tokens{GroupID: groupID})
+}
+
+// RevokeIdentityProvider ends the tokens that stand on an identity provider's word.
+func (r *Revoker) RevokeIdentityProvider(ctx context.Context, identityProviderID string) error {
+	return r.endEach(ctx, Tokens{IdentityProviderID: identityProviderID})
+}
+
+// RevokeProtocol ends the tokens that stand on an identity provider's word by a protocol.
+func (r *Revoker) RevokeProtocol(ctx context.Context, identityProviderID, protocolID string) error {
+	return r.endEach(ctx, Tokens{IdentityProviderID: identityProviderID, ProtocolID: protocolID})
 }
 
 // RevokeGrant ends the tokens that stand on a grant: those that the user, or the members of the group, have in its scope or, where
@@ -39,20 +60,22 @@ func (r *Revoker) RevokeDomain(ctx context.Context, domainID string) error {
 func (r *Revoker) RevokeGrant(ctx context.Context, g assignment.Grant) error {
 	which := standOn(g)
 	if g.UserID != "" && !g.Inherited {
-		return r.end(ctx, Event{UserID: g.UserID, RoleID: g.RoleID, ProjectID: g.ProjectID, DomainID: g.DomainID}, which)
+		return r.end(ctx, Event{UserID: g.UserID, RoleID: g.RoleID, ProjectID: g.ProjectID, DomainID: g.DomainID}, which...)
 	}
 	return r.Store.Write(ctx, func(ctx context.Context) error {
 		// An event knows neither groups nor what is below a project, so there is one for each user and scope with a token.
-		scopes, err := r.Store.TokenScopes(ctx, which, r.Now().Add(-r.Window))
-		if err != nil {
-			return err
-		}
-		if _, err := r.revoke(ctx, which); err != nil {
-			return err
-		}
-		for _, s := range scopes {
-			if err := r.record(ctx, Event{UserID: s.UserID, RoleID: g.RoleID, ProjectID: s.ProjectID, DomainID: s.DomainID}); err != nil {
+		for _, some := range which {
+			scopes, err := r.Store.TokenScopes(ctx, some, r.Now().Add(-r.Window))
+			if err != nil {
 				return err
+			}
+			if _, err := r.revoke(ctx, some); err != nil {
+				return err
+			}
+			for _, s := range scopes {
+				if err := r.record(ctx, Event{UserID: s.UserID, RoleID: g.RoleID, ProjectID: s.ProjectID, DomainID: s.DomainID}); err != nil {
+					return err
+				}
 			}
 		}
 		return nil
@@ -63,7 +86,7 @@ func (r *Revoker) RevokeGrant(ctx context.Context, g assignment.Grant) error {
 func (r *Revoker) RevokeRole(ctx context.Context, roleID string, granted []assignment.Grant) error {
 	var which []Tokens
 	for _, g := range granted {
-		which = append(which, standOn(g))
+		which = append(which, standOn(g)...)
 	}
 	return r.end(ctx, Event{RoleID: roleID}, which...)
 }
@@ -82,8 +105,9 @@ func (r *Revoker) RevokeAccessToken(ctx context.Context, accessTokenID string) e
 	return r.end(ctx, Event{AccessTokenID: accessTokenID}, Tokens{AccessTokenID: accessTokenID})
 }
 
-// standOn names the tokens that stand on a grant.
-func standOn(g assignment.Grant) Tokens {
+// standOn names the tokens that stand on a grant: for one to a group those of its members, and of those whom an identity provider
+// put into it.
+func standOn(g assignment.Grant) []Tokens {
 	t := Tokens{UserID: g.UserID, MemberOf: g.GroupID}
 	switch {
 	case !g.Inherited:
@@ -93,7 +117,12 @@ func standOn(g assignment.Grant) Tokens {
 	default:
 		t.Below = g.ProjectID
 	}
-	return t
+	if g.GroupID == "" {
+		return []Tokens{t}
+	}
+	mapped := t
+	mapped.MemberOf, mapped.GroupID = "", g.GroupID
+	return []Tokens{t, mapped}
 }
 
 // revokeOne ends one token and says fault.NotFound where it was ended already.
@@ -120,6 +149,25 @@ func (r *Revoker) end(ctx context.Context, e Event, which ...Tokens) error {
 			}
 		}
 		return r.record(ctx, e)
+	})
+}
+
+// endEach ends tokens that no event has in common, so that there is one for each.
+func (r *Revoker) endEach(ctx context.Context, which Tokens) error {
+	return r.Store.Write(ctx, func(ctx context.Context) error {
+		auditIDs, err := r.Store.TokenAuditIDs(ctx, which, r.Now().Add(-r.Window))
+		if err != nil || len(auditIDs) == 0 {
+			return err
+		}
+		if _, err := r.revoke(ctx, which); err != nil {
+			return err
+		}
+		for _, auditID := range auditIDs {
+			if err := r.record(ctx, Event{AuditID: auditID}); err != nil {
+				return err
+			}
+		}
+		return nil
 	})
 }
 

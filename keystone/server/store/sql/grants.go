@@ -79,6 +79,10 @@ func whereGrant(q assignment.Query) (clause string, args []any) {
 	}
 	add(user, q.UserID)
 	add(`group_id = ?`, q.GroupID)
+	if q.GroupIDs != nil {
+		condition, ids := oneOf("group_id", q.GroupIDs)
+		conditions, args = append(conditions, condition), append(args, ids...)
+	}
 	add(project, q.ProjectID)
 	add(domain, q.DomainID)
 	add(`role_id = ?`, q.RoleID)
@@ -92,17 +96,50 @@ func whereGrant(q assignment.Query) (clause string, args []any) {
 	return " WHERE " + strings.Join(conditions, " AND "), args
 }
 
+// oneOf is the condition that a column has one of some values, and its arguments.
+func oneOf(column string, values []string) (condition string, args []any) {
+	if len(values) == 0 {
+		return "1 = 0", nil
+	}
+	for _, v := range values {
+		args = append(args, v)
+	}
+	return column + " IN (?" + strings.Repeat(", ?", len(values)-1) + ")", args
+}
+
+// toUser is the condition that a grant is to a user, by groups too.
+const toUser = `(user_id = ? OR group_id IN (SELECT group_id FROM memberships WHERE user_id = ?))`
+
 func (s *Store) ProjectsOfUser(ctx context.Context, userID string, inherit bool, where filter.List) ([]assignment.Project, error) {
+	return s.projectsGranted(ctx, toUser, []any{userID, userID}, inherit, where)
+}
+
+func (s *Store) ProjectsOfGroups(ctx context.Context, groupIDs []string, inherit bool) ([]assignment.Project, error) {
+	condition, args := oneOf("group_id", groupIDs)
+	return s.projectsGranted(ctx, condition, args, inherit, nil)
+}
+
+// projectsGranted are the projects with a grant to those that the condition names.
+func (s *Store) projectsGranted(ctx context.Context, to string, args []any, inherit bool, where filter.List) ([]assignment.Project, error) {
 	return listed(ctx, s, scanProject, `WITH RECURSIVE
 		mine (project_id, domain_id, inherited) AS (SELECT project_id, domain_id, inherited FROM assignments
-			WHERE (user_id = ? OR group_id IN (SELECT group_id FROM memberships WHERE user_id = ?)) AND inherited <= ?),
+			WHERE `+to+` AND inherited <= ?),
 		below (id) AS (SELECT p.id FROM projects p JOIN mine m ON p.parent_id = m.project_id WHERE m.inherited = 1
 			UNION SELECT p.id FROM projects p JOIN below b ON p.parent_id = b.id) `+projectColumns, where, projectFilters, "name, id",
 		`(id IN (SELECT project_id FROM mine WHERE inherited = 0) OR id IN (SELECT id FROM below)
-			OR domain_id IN (SELECT domain_id FROM mine WHERE inherited = 1))`, userID, userID, number(inherit))
+			OR domain_id IN (SELECT domain_id FROM mine WHERE inherited = 1))`, append(args, number(inherit))...)
 }
 
 func (s *Store) DomainsOfUser(ctx context.Context, userID string) ([]assignment.Domain, error) {
+	return s.domainsGranted(ctx, toUser, userID, userID)
+}
+
+func (s *Store) DomainsOfGroups(ctx context.Context, groupIDs []string) ([]assignment.Domain, error) {
+	condition, args := oneOf("group_id", groupIDs)
+	return s.domainsGranted(ctx, condition, args...)
+}
+
+func (s *Store) domainsGranted(ctx context.Context, to string, args ...any) ([]assignment.Domain, error) {
 	return all(ctx, s, scanDomain, domainColumns+` WHERE id IN (SELECT domain_id FROM assignments WHERE inherited = 0
-		AND (user_id = ? OR group_id IN (SELECT group_id FROM memberships WHERE user_id = ?))) ORDER BY name, id`, userID, userID)
+		AND `+to+`) ORDER BY name, id`, args...)
 }

@@ -94,6 +94,10 @@ func whereTokens(which tokens.Tokens, alive time.Time, of ofUser) (condition str
 		{"trust_id = ?", which.TrustID},
 		{"consumer_id = ?", which.ConsumerID},
 		{"access_token_id = ?", which.AccessTokenID},
+		{"identity_provider_id = ?", which.IdentityProviderID},
+		{"protocol_id = ?", which.ProtocolID},
+		{"id IN (SELECT token_id FROM token_groups WHERE group_id = ?)", which.GroupID},
+		{"id IN (SELECT token_id FROM token_groups WHERE domain_id = ?)", which.GroupDomainID},
 	} {
 		if c.value == "" {
 			continue
@@ -130,6 +134,14 @@ func (s *Store) TokenScopes(ctx context.Context, which tokens.Tokens, alive time
 		return cmp.Or(strings.Compare(a.UserID, b.UserID), strings.Compare(a.ProjectID, b.ProjectID), strings.Compare(a.DomainID, b.DomainID))
 	})
 	return slices.Compact(list), err
+}
+
+func (s *Store) TokenAuditIDs(ctx context.Context, which tokens.Tokens, alive time.Time) ([]string, error) {
+	condition, args, err := whereTokens(which, alive, itself)
+	if err != nil {
+		return nil, err
+	}
+	return all(ctx, s, scanText, `SELECT audit_id FROM tokens WHERE `+condition+` ORDER BY audit_id`, args...)
 }
 
 func (s *Store) RevokeTokens(ctx context.Context, which tokens.Tokens, at, alive time.Time) (n int, err error) {
