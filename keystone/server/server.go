@@ -23,6 +23,7 @@ import (
 	"authproxy/keystone/server/assignment"
 	"authproxy/keystone/server/catalog"
 	"authproxy/keystone/server/credential"
+	"authproxy/keystone/server/domainconfig"
 	"authproxy/keystone/server/endpointfilter"
 	"authproxy/keystone/server/fault"
 	"authproxy/keystone/server/identity"
@@ -56,6 +57,7 @@ type Server struct {
 	Policies       *policies.Manager
 	EndpointFilter *endpointfilter.Manager
 	OAuth1         *oauth1.Manager
+	DomainConfig   *domainconfig.Manager
 	// Trusts is nil where there are none ([trust] enabled).
 	Trusts *trust.Manager
 
@@ -257,6 +259,7 @@ func (s *Server) Handler(l Listener) http.Handler {
 	s.userRoutes(r)
 	s.groupRoutes(r)
 	s.domainRoutes(r)
+	s.domainConfigRoutes(r)
 	s.projectRoutes(r)
 	s.roleRoutes(r)
 	s.grantRoutes(r)

@@ -21,6 +21,7 @@ import (
 	"authproxy/keystone/server/catalog"
 	"authproxy/keystone/server/catalog/templated"
 	"authproxy/keystone/server/credential"
+	"authproxy/keystone/server/domainconfig"
 	"authproxy/keystone/server/endpointfilter"
 	"authproxy/keystone/server/identity"
 	"authproxy/keystone/server/oauth1"
@@ -223,6 +224,7 @@ func (s *Settings) Build(db store.Store, o Options) *Parts {
 		Policies:       &policies.Manager{Store: db, Catalog: services},
 		EndpointFilter: endpointFilter,
 		OAuth1:         consumers,
+		DomainConfig:   &domainconfig.Manager{Store: db, Domains: assignments},
 		Tokens: &tokens.Manager{
 			Store: db, Revoker: revoker, Identity: users, Assignment: assignments, Catalog: catalogs, Trusts: usableTrusts, OAuth1: consumers,
 			Credentials: credentials,

@@ -8,6 +8,7 @@ import (
 	"authproxy/keystone/server/assignment"
 	"authproxy/keystone/server/catalog"
 	"authproxy/keystone/server/credential"
+	"authproxy/keystone/server/domainconfig"
 	"authproxy/keystone/server/endpointfilter"
 	"authproxy/keystone/server/identity"
 	"authproxy/keystone/server/oauth1"
@@ -33,6 +34,7 @@ type Store interface {
 	policies.Store
 	endpointfilter.Store
 	oauth1.Store
+	domainconfig.Store
 	// Ping says whether the database answers.
 	Ping(ctx context.Context) error
 	io.Closer

@@ -54,6 +54,7 @@ func Run(t *testing.T, open func(t *testing.T) store.Store) {
 		{"EndpointFilter", testEndpointFilter},
 		{"OAuth1", testOAuth1},
 		{"Nonces", testNonces},
+		{"DomainSettings", testDomainSettings},
 		{"Copies", testCopies},
 		{"WriteIsAtomic", testWriteIsAtomic},
 		{"WriteIsolation", testWriteIsolation},

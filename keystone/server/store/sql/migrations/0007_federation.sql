@@ -1,0 +1,1 @@
+-- Federation: its tables come with the branch that has them.
