@@ -75,6 +75,7 @@ type Keystone struct {
 	Trust          Trust
 	EndpointFilter EndpointFilter
 	OAuth1         OAuth1
+	Credential     Credential
 
 	apiCompat string
 	limits    [len(limitSections)]string // of ListLimits, as written
@@ -105,6 +106,12 @@ type Trust struct {
 type OAuth1 struct {
 	RequestTokenDuration time.Duration
 	AccessTokenDuration  time.Duration
+}
+
+// Credential is the [credential] section.
+type Credential struct {
+	// AnonymousSignatures lets everybody ask whose a request is that was signed with an EC2 key.
+	AnonymousSignatures bool
 }
 
 // EndpointFilter is the [endpoint_filter] section. It counts where CatalogDriver is "endpoint_filter.sql".
@@ -296,6 +303,9 @@ func delegationFields() []field[Keystone] {
 		{Option{Section: "oauth1", Name: "access_token_duration", Default: "86400", Min: 0, Max: 10 * 365 * 86400,
 			Help: "seconds that a program can act for a user who granted that, 0 for ever"},
 			func(k *Keystone) any { return &k.OAuth1.AccessTokenDuration }},
+		{Option{Section: "credential", Name: "insecure_anonymous_signatures", Default: "false",
+			Help: "let everybody hand over requests signed with EC2 keys to ec2tokens and s3tokens, as before CVE-2025-65073 was known: for services that cannot log in"},
+			func(k *Keystone) any { return &k.Credential.AnonymousSignatures }},
 		{Option{Section: "endpoint_filter", Name: "return_all_endpoints_if_no_filter", Default: "true",
 			Help: "give projects without endpoints of their own the whole catalog, where [catalog] driver shows a project its own"},
 			func(k *Keystone) any { return &k.EndpointFilter.AllIfNone }},

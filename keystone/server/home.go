@@ -47,7 +47,7 @@ var homeNames = map[string]string{
 }
 
 // homeExtensions are those whose alias is not in the path.
-var homeExtensions = map[string]string{"/ec2tokens": "OS-EC2"}
+var homeExtensions = map[string]string{"/ec2tokens": "OS-EC2", "/s3tokens": "s3tokens"}
 
 // homeParams are the variables that have another name in the document.
 var homeParams = map[string]string{"group": "config_group", "option": "config_option"}

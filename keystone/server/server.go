@@ -72,6 +72,9 @@ type Server struct {
 	// Audit logs an event for each login and change.
 	Audit bool
 
+	// AnonymousSignatures lets everybody ask whose a request is that was signed with an EC2 key.
+	AnonymousSignatures bool
+
 	// AdminToken, if set, is a token that may do everything.
 	AdminToken string
 	// RevokeByID is false where the revocation list is switched off ([token] revoke_by_id).

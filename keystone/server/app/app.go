@@ -236,15 +236,17 @@ func (s *Settings) Build(db store.Store, o Options) *Parts {
 		Policy:     rules,
 		AdminToken: s.AdminToken.Reveal(),
 		RevokeByID: s.RevokeByID,
-		Fronts:     proxies,
-		Audit:      s.NotificationFormat == "cadf",
-		MemberRole: assignment.MemberRole{ID: s.MemberRoleID, Name: s.MemberRoleName},
-		MaxParam:   s.MaxParamSize,
-		MaxBody:    s.MaxRequestBodySize,
-		ListLimits: s.ListLimits,
-		Later:      s.Later,
-		Log:        o.Log,
-		Metrics:    o.Metrics,
+
+		AnonymousSignatures: s.Credential.AnonymousSignatures,
+		Fronts:              proxies,
+		Audit:               s.NotificationFormat == "cadf",
+		MemberRole:          assignment.MemberRole{ID: s.MemberRoleID, Name: s.MemberRoleName},
+		MaxParam:            s.MaxParamSize,
+		MaxBody:             s.MaxRequestBodySize,
+		ListLimits:          s.ListLimits,
+		Later:               s.Later,
+		Log:                 o.Log,
+		Metrics:             o.Metrics,
 	}}
 }
 
