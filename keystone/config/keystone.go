@@ -102,10 +102,12 @@ type Trust struct {
 	MaxRedelegationCount int
 }
 
-// OAuth1 is the [oauth1] section: how long tokens of OAuth live, 0 for ever.
+// OAuth1 is the [oauth1] section. How long tokens of OAuth live is 0 for ever.
 type OAuth1 struct {
 	RequestTokenDuration time.Duration
 	AccessTokenDuration  time.Duration
+	// EnforceSSL refuses the method PLAINTEXT over plain http.
+	EnforceSSL bool
 }
 
 // Credential is the [credential] section.
@@ -303,6 +305,9 @@ func delegationFields() []field[Keystone] {
 		{Option{Section: "oauth1", Name: "access_token_duration", Default: "86400", Min: 0, Max: 10 * 365 * 86400,
 			Help: "seconds that a program can act for a user who granted that, 0 for ever"},
 			func(k *Keystone) any { return &k.OAuth1.AccessTokenDuration }},
+		{Option{Section: "oauth1", Name: "enforce_ssl", Default: "true",
+			Help: "refuse OAuth's method PLAINTEXT over plain http, where everybody on the way can read the secrets"},
+			func(k *Keystone) any { return &k.OAuth1.EnforceSSL }},
 		{Option{Section: "credential", Name: "insecure_anonymous_signatures", Default: "false",
 			Help: "let everybody hand over requests signed with EC2 keys to ec2tokens and s3tokens, as before CVE-2025-65073 was known: for services that cannot log in"},
 			func(k *Keystone) any { return &k.Credential.AnonymousSignatures }},

@@ -116,6 +116,9 @@ func (k *Keystone) check(l *loader) {
 		l.warn(l.where("insecure_anonymous_signatures"), "[credential] insecure_anonymous_signatures",
 			"is on: whoever sees a signed request can make a token of it (CVE-2025-65073)")
 	}
+	if !k.OAuth1.EnforceSSL {
+		l.warn(l.where("enforce_ssl"), "[oauth1] enforce_ssl", "is off: secrets of OAuth may come over plain http, where everybody on the way can read them")
+	}
 	if k.LogDir != "" && k.LogFile == "" {
 		l.warn(l.where("log_dir"), "[DEFAULT] log_dir", "has no effect without log_file")
 	}

@@ -35,7 +35,7 @@ func TestKeystoneDefaults(t *testing.T) {
 		Guessing: Guessing{MaxDelay: time.Minute, LockFor: 30 * time.Minute}, NotificationFormat: "basic",
 		CatalogDriver: "sql", TemplateFile: "default_catalog.templates", ComputePort: 8774,
 		PolicyDefaultRule: "default", PolicyRemoteChecks: "off",
-		Trust: Trust{Enabled: true, MaxRedelegationCount: 3}, OAuth1: OAuth1{8 * time.Hour, 24 * time.Hour}, EndpointFilter: EndpointFilter{AllIfNone: true},
+		Trust: Trust{Enabled: true, MaxRedelegationCount: 3}, OAuth1: OAuth1{8 * time.Hour, 24 * time.Hour, true}, EndpointFilter: EndpointFilter{AllIfNone: true},
 		MaxProjectTreeDepth: 5, ListLimits: map[string]int{}, apiCompat: "kilo",
 	}
 	if !reflect.DeepEqual(k, want) {

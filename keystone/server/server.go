@@ -72,6 +72,8 @@ type Server struct {
 	// Audit logs an event for each login and change.
 	Audit bool
 
+	// OAuth1InClear takes OAuth's method PLAINTEXT over plain http too.
+	OAuth1InClear bool
 	// AnonymousSignatures lets everybody ask whose a request is that was signed with an EC2 key.
 	AnonymousSignatures bool
 

@@ -237,6 +237,7 @@ func (s *Settings) Build(db store.Store, o Options) *Parts {
 		AdminToken: s.AdminToken.Reveal(),
 		RevokeByID: s.RevokeByID,
 
+		OAuth1InClear:       !s.OAuth1.EnforceSSL,
 		AnonymousSignatures: s.Credential.AnonymousSignatures,
 		Fronts:              proxies,
 		Audit:               s.NotificationFormat == "cadf",
