@@ -122,9 +122,9 @@ func listEC2(c *call) error {
 	if err != nil {
 		return err
 	}
-	answer := map[string]any{}
-	if limit > 0 && len(list) > limit {
-		list, answer["truncated"] = list[:limit], true
+	truncated := limit > 0 && len(list) > limit
+	if truncated {
+		list = list[:limit]
 	}
 	bodies := make([]map[string]any, 0, len(list))
 	for _, v := range list {
@@ -134,11 +134,11 @@ func listEC2(c *call) error {
 		}
 		bodies = append(bodies, body)
 	}
-	answer["credentials"] = bodies
-	if !c.isV2() {
-		answer["links"] = c.listLinks()
+	if c.isV2() {
+		c.reply(http.StatusOK, map[string]any{"credentials": bodies})
+		return nil
 	}
-	c.reply(http.StatusOK, answer)
+	c.replyList("credentials", bodies, truncated)
 	return nil
 }
 

@@ -35,11 +35,12 @@ func (s *Server) oauth1Routes(r routes) {
 		if err != nil {
 			return err
 		}
+		list, truncated := bounded(c, "oauth1", list)
 		bodies := make([]map[string]any, 0, len(list))
 		for _, t := range list {
 			bodies = append(bodies, c.accessTokenBody(t))
 		}
-		c.reply(http.StatusOK, map[string]any{"access_tokens": bodies, "links": c.listLinks()})
+		c.replyList("access_tokens", bodies, truncated)
 		return nil
 	})))
 	r.on("GET HEAD", single, protect("identity:get_access_token", nil, onAccessToken(func(c *call, t oauth1.AccessToken) error {
