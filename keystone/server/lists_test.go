@@ -324,6 +324,64 @@ func TestLaterAttributes(t *testing.T) {
 	}
 }
 
+// TestLaterParents: for later releases a project at the top is below its domain. What is allowed stays the same.
+func TestLaterParents(t *testing.T) {
+	for _, later := range []bool{false, true} {
+		lines := []string{"[DEFAULT]", "max_project_tree_depth = 2"}
+		if later {
+			lines = append(lines, "api_compat = later")
+		}
+		c := newCloud(t, "uuid", lines...)
+		admin := c.adminToken()
+		domainID, otherID := c.post(admin, "domain", obj{"name": "d"}), c.post(admin, "domain", obj{"name": "e"})
+		create := func(name string, o obj, status int) *answer {
+			t.Helper()
+			o["name"] = name
+			return c.do("POST", "/v3/projects", admin, obj{"project": o}).want(status)
+		}
+		made := create("top", obj{"domain_id": domainID}, 201)
+		top := made.str("project", "id")
+		want := any(nil)
+		if later {
+			want = domainID
+		}
+		for _, a := range []*answer{made, c.do("GET", "/v3/projects/"+top, admin, nil).want(200), c.do("PATCH", "/v3/projects/"+top, admin, obj{"project": obj{"description": "x"}}).want(200),
+			c.do("PATCH", "/v3/projects/"+top, admin, obj{"project": obj{"parent_id": nil}}).want(200)} {
+			if got, there := a.at("project").(obj)["parent_id"]; !there || got != want {
+				t.Errorf("later %v: %s: parent %v, want %v", later, a.what, got, want)
+			}
+		}
+		low := create("low", obj{"domain_id": domainID, "parent_id": top}, 201)
+		if low.str("project", "parent_id") != top {
+			t.Errorf("below: %s", low.text)
+		}
+		create("lower", obj{"domain_id": domainID, "parent_id": low.str("project", "id")}, 403) // the domain is no level
+		create("elsewhere", obj{"domain_id": domainID, "parent_id": otherID}, 404)
+		parents := c.do("GET", "/v3/projects/"+low.str("project", "id")+"?parents_as_ids", admin, nil).want(200)
+		if got := fmt.Sprint(parents.at("project", "parents", top)); got != map[bool]string{false: "<nil>", true: "map[" + domainID + ":<nil>]"}[later] {
+			t.Errorf("later %v: parents %s", later, parents.text)
+		}
+		if !later {
+			create("second", obj{"domain_id": domainID, "parent_id": domainID}, 404)
+			c.do("PATCH", "/v3/projects/"+top, admin, obj{"project": obj{"parent_id": domainID}}).want(403)
+			c.do("GET", "/v3/projects?parent_id="+domainID, admin, nil).want(200).wantIDs("projects")
+			continue
+		}
+		second := create("second", obj{"domain_id": domainID, "parent_id": domainID}, 201).str("project", "id")
+		inDefault := create("third", obj{"parent_id": "default"}, 201).str("project", "id")
+		c.do("PATCH", "/v3/projects/"+top, admin, obj{"project": obj{"parent_id": domainID}}).want(200)
+		c.do("PATCH", "/v3/projects/"+top, admin, obj{"project": obj{"parent_id": otherID}}).want(403)
+		c.do("GET", "/v3/projects?parent_id="+domainID, admin, nil).want(200).wantIDs("projects", second, top)
+		c.do("GET", "/v3/projects?domain_id="+otherID+"&parent_id="+domainID, admin, nil).want(200).wantIDs("projects")
+		c.do("GET", "/v3/projects?name=third&parent_id=default", admin, nil).want(200).wantIDs("projects", inDefault)
+		me := c.do("GET", "/v3/auth/tokens", admin, nil, "X-Subject-Token", admin).want(200)
+		for _, path := range []string{"/v3/users/" + me.str("token", "user", "id") + "/projects", "/v3/auth/projects"} {
+			c.do("GET", path+"?parent_id=default", admin, nil).want(200).wantIDs("projects", me.str("token", "project", "id"))
+			c.do("GET", path+"?parent_id="+otherID, admin, nil).want(200).wantIDs("projects")
+		}
+	}
+}
+
 // TestLaterRules: with api_compat = later users may read themselves, unless the operator's file says otherwise.
 func TestLaterRules(t *testing.T) {
 	for name, test := range map[string]struct {
