@@ -114,6 +114,8 @@ type OAuth1 struct {
 type Credential struct {
 	// AnonymousSignatures lets everybody ask whose a request is that was signed with an EC2 key.
 	AnonymousSignatures bool
+	// KeyRepository is the directory of the keys that credentials are encrypted with; "" where they are not.
+	KeyRepository string
 }
 
 // EndpointFilter is the [endpoint_filter] section. It counts where CatalogDriver is "endpoint_filter.sql".
@@ -305,6 +307,9 @@ func delegationFields() []field[Keystone] {
 		{Option{Section: "oauth1", Name: "access_token_duration", Default: "86400", Min: 0, Max: 10 * 365 * 86400,
 			Help: "seconds that a program can act for a user who granted that, 0 for ever"},
 			func(k *Keystone) any { return &k.OAuth1.AccessTokenDuration }},
+		{Option{Section: "credential", Name: "key_repository",
+			Help: "directory of the keys that credentials are encrypted with, see keystone-manage credential_setup; unset: they are not"},
+			func(k *Keystone) any { return &k.Credential.KeyRepository }},
 		{Option{Section: "oauth1", Name: "enforce_ssl", Default: "true",
 			Help: "refuse OAuth's method PLAINTEXT over plain http, where everybody on the way can read the secrets"},
 			func(k *Keystone) any { return &k.OAuth1.EnforceSSL }},

@@ -21,6 +21,7 @@ import (
 	"authproxy/keystone/server/catalog"
 	"authproxy/keystone/server/catalog/templated"
 	"authproxy/keystone/server/credential"
+	"authproxy/keystone/server/credential/fernet"
 	"authproxy/keystone/server/domainconfig"
 	"authproxy/keystone/server/endpointfilter"
 	"authproxy/keystone/server/identity"
@@ -213,7 +214,10 @@ func (s *Settings) Build(db store.Store, o Options) *Parts {
 	if err != nil {
 		panic(err) // the configuration has been checked
 	}
-	credentials := &credential.Manager{Store: db, Users: users, Projects: assignments}
+	credentials := &credential.Manager{Store: db, Users: users, Projects: assignments, Now: o.Now}
+	if repository, ok := s.CredentialKeys(); ok {
+		credentials.Keys = repository.Load
+	}
 	return &Parts{Keys: keys, Policy: rules, Catalog: file, Server: &server.Server{
 		Identity:   users,
 		Assignment: assignments,
@@ -279,6 +283,23 @@ func (s *Settings) CheckKeys(keys *tokens.KeyPair) error {
 	}
 	if _, err := keys.Authorities(); err != nil {
 		return fmt.Errorf("[signing] ca_certs: %w (run keystone-manage pki_setup, or name the CA that issued %s)", err, s.Signing.CertFile)
+	}
+	return nil
+}
+
+// CredentialKeys is where the keys are that credentials are encrypted with; ok is false where they are not.
+func (s *Settings) CredentialKeys() (repository fernet.Repository, ok bool) {
+	return fernet.Repository{Dir: s.Credential.KeyRepository}, s.Credential.KeyRepository != ""
+}
+
+// CheckCredentialKeys says what would keep the server from encrypting and reading credentials.
+func (s *Settings) CheckCredentialKeys() error {
+	repository, ok := s.CredentialKeys()
+	if !ok {
+		return nil
+	}
+	if _, err := repository.Load(); err != nil {
+		return fmt.Errorf("[credential] key_repository: %w (run keystone-manage credential_setup, or copy the keys of another node)", err)
 	}
 	return nil
 }
