@@ -69,8 +69,9 @@ type Keystone struct {
 	TemplateFile  string
 	ComputePort   int
 
-	// [identity]
+	// [identity]. DomainConfigDir has files for single domains, which domain_config_upload reads.
 	DefaultDomainID string
+	DomainConfigDir string
 
 	Trust          Trust
 	EndpointFilter EndpointFilter
@@ -245,6 +246,9 @@ func defaultFields() []field[Keystone] {
 			func(k *Keystone) any { return &k.ComputePort }},
 		{Option{Section: "identity", Name: "default_domain_id", Default: "default", Help: "id of the domain that v2.0 shows"},
 			func(k *Keystone) any { return &k.DefaultDomainID }},
+		{Option{Section: "identity", Name: "domain_config_dir", Default: "/etc/keystone/domains",
+			Help: "directory of the files keystone.DOMAIN.conf, for keystone-manage domain_config_upload alone: no driver reads them"},
+			func(k *Keystone) any { return &k.DomainConfigDir }},
 	}
 }
 

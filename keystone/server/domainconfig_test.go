@@ -1,10 +1,14 @@
 package server_test
 
 import (
+	"errors"
 	"reflect"
 	"strings"
 	"sync"
 	"testing"
+
+	"authproxy/keystone/server/domainconfig"
+	"authproxy/keystone/server/fault"
 )
 
 // newDomain makes a domain and returns the path of its configuration.
@@ -38,6 +42,11 @@ func TestDomainConfig(t *testing.T) {
 	c.do("PUT", path, admin, body(first)).wantConfig(201, shown)
 	c.do("GET", path, admin, nil).wantConfig(200, shown)
 	c.do("HEAD", path, admin, nil).want(200)
+	err := c.parts.Server.DomainConfig.Create(t.Context(), domainID, domainconfig.Config{"ldap": {"suffix": "x"}})
+	if _, conflict := errors.AsType[fault.Conflict](err); !conflict {
+		t.Errorf("created over what is there: %v", err)
+	}
+	c.do("GET", path, admin, nil).wantConfig(200, shown)
 	c.do("GET", path+"/ldap", admin, nil).wantConfig(200, obj{"ldap": shown["ldap"]})
 	c.do("GET", path+"/ldap/url", admin, nil).wantConfig(200, obj{"url": "ldap://h"})
 	c.do("GET", path+"/ldap/password", admin, nil).want(404)

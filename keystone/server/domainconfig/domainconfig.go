@@ -141,6 +141,17 @@ func (m *Manager) Replace(ctx context.Context, domainID string, c Config) (shown
 	return shown, before, err
 }
 
+// Create stores the settings of a domain that has none; else it is fault.Conflict.
+func (m *Manager) Create(ctx context.Context, domainID string, c Config) error {
+	return m.Store.Write(ctx, func(ctx context.Context) error {
+		_, before, err := m.Replace(ctx, domainID, c)
+		if err == nil && before {
+			err = fault.Conflict{Kind: "domain configuration", Detail: "the domain has a configuration already"}
+		}
+		return err
+	})
+}
+
 // Update changes settings of a domain and leaves the others. Of a group or an option, which have to be there, c must hold just
 // these. It returns all settings of the domain that can be shown.
 func (m *Manager) Update(ctx context.Context, p Part, c Config) (shown Config, err error) {
