@@ -35,3 +35,18 @@ CREATE TABLE service_providers (
     enabled            INTEGER NOT NULL,
     relay_state_prefix TEXT
 );
+
+-- Whose word a token stands on; NULL where it is nobody else's.
+ALTER TABLE tokens ADD COLUMN identity_provider_id TEXT;
+ALTER TABLE tokens ADD COLUMN protocol_id TEXT;
+CREATE INDEX tokens_identity_provider ON tokens (identity_provider_id, protocol_id) WHERE identity_provider_id IS NOT NULL;
+
+-- The groups that a token stands on whose user is in no group here. domain_id is the one that the group belongs to.
+CREATE TABLE token_groups (
+    token_id  TEXT NOT NULL REFERENCES tokens (id) ON DELETE CASCADE,
+    group_id  TEXT NOT NULL,
+    domain_id TEXT NOT NULL,
+    PRIMARY KEY (token_id, group_id)
+);
+CREATE INDEX token_groups_group ON token_groups (group_id);
+CREATE INDEX token_groups_domain ON token_groups (domain_id);
