@@ -90,6 +90,9 @@ func serve(ctx context.Context, s *app.Settings, metricsAddress string, log *slo
 	if err := s.CheckKeys(parts.Keys); err != nil {
 		return err
 	}
+	if err := s.CheckCredentialKeys(); err != nil {
+		return err
+	}
 	if err := parts.Policy.Load(); err != nil {
 		return err
 	}

@@ -69,6 +69,7 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) error {
 			return cli.ShowAppHelp(c)
 		},
 	}
+	command.Commands = append(command.Commands, append(t.credentialCommands(), t.domainConfigCommand())...)
 	return command.RunContext(ctx, args)
 }
 

@@ -69,13 +69,15 @@ type Keystone struct {
 	TemplateFile  string
 	ComputePort   int
 
-	// [identity]
+	// [identity]. DomainConfigDir has files for single domains, which domain_config_upload reads.
 	DefaultDomainID string
+	DomainConfigDir string
 
 	Trust          Trust
 	Federation     Federation
 	EndpointFilter EndpointFilter
 	OAuth1         OAuth1
+	Credential     Credential
 
 	apiCompat string
 	limits    [len(limitSections)]string // of ListLimits, as written
@@ -102,10 +104,20 @@ type Trust struct {
 	MaxRedelegationCount int
 }
 
-// OAuth1 is the [oauth1] section: how long tokens of OAuth live, 0 for ever.
+// OAuth1 is the [oauth1] section. How long tokens of OAuth live is 0 for ever.
 type OAuth1 struct {
 	RequestTokenDuration time.Duration
 	AccessTokenDuration  time.Duration
+	// EnforceSSL refuses the method PLAINTEXT over plain http.
+	EnforceSSL bool
+}
+
+// Credential is the [credential] section.
+type Credential struct {
+	// AnonymousSignatures lets everybody ask whose a request is that was signed with an EC2 key.
+	AnonymousSignatures bool
+	// KeyRepository is the directory of the keys that credentials are encrypted with; "" where they are not.
+	KeyRepository string
 }
 
 // EndpointFilter is the [endpoint_filter] section. It counts where CatalogDriver is "endpoint_filter.sql".
@@ -235,6 +247,9 @@ func defaultFields() []field[Keystone] {
 			func(k *Keystone) any { return &k.ComputePort }},
 		{Option{Section: "identity", Name: "default_domain_id", Default: "default", Help: "id of the domain that v2.0 shows"},
 			func(k *Keystone) any { return &k.DefaultDomainID }},
+		{Option{Section: "identity", Name: "domain_config_dir", Default: "/etc/keystone/domains",
+			Help: "directory of the files keystone.DOMAIN.conf, for keystone-manage domain_config_upload alone: no driver reads them"},
+			func(k *Keystone) any { return &k.DomainConfigDir }},
 	}
 }
 
@@ -297,6 +312,15 @@ func delegationFields() []field[Keystone] {
 		{Option{Section: "oauth1", Name: "access_token_duration", Default: "86400", Min: 0, Max: 10 * 365 * 86400,
 			Help: "seconds that a program can act for a user who granted that, 0 for ever"},
 			func(k *Keystone) any { return &k.OAuth1.AccessTokenDuration }},
+		{Option{Section: "credential", Name: "key_repository",
+			Help: "directory of the keys that credentials are encrypted with, see keystone-manage credential_setup; unset: they are not"},
+			func(k *Keystone) any { return &k.Credential.KeyRepository }},
+		{Option{Section: "oauth1", Name: "enforce_ssl", Default: "true",
+			Help: "refuse OAuth's method PLAINTEXT over plain http, where everybody on the way can read the secrets"},
+			func(k *Keystone) any { return &k.OAuth1.EnforceSSL }},
+		{Option{Section: "credential", Name: "insecure_anonymous_signatures", Default: "false",
+			Help: "let everybody hand over requests signed with EC2 keys to ec2tokens and s3tokens, as before CVE-2025-65073 was known: for services that cannot log in"},
+			func(k *Keystone) any { return &k.Credential.AnonymousSignatures }},
 		{Option{Section: "endpoint_filter", Name: "return_all_endpoints_if_no_filter", Default: "true",
 			Help: "give projects without endpoints of their own the whole catalog, where [catalog] driver shows a project its own"},
 			func(k *Keystone) any { return &k.EndpointFilter.AllIfNone }},

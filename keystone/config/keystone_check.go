@@ -113,6 +113,13 @@ func (k *Keystone) check(l *loader) {
 	if k.AdminToken.Reveal() != "" {
 		l.warn(l.where("admin_token"), "[DEFAULT] admin_token", "is set: whoever knows it may do everything; take it out after bootstrapping")
 	}
+	if k.Credential.AnonymousSignatures {
+		l.warn(l.where("insecure_anonymous_signatures"), "[credential] insecure_anonymous_signatures",
+			"is on: whoever sees a signed request can make a token of it (CVE-2025-65073)")
+	}
+	if !k.OAuth1.EnforceSSL {
+		l.warn(l.where("enforce_ssl"), "[oauth1] enforce_ssl", "is off: secrets of OAuth may come over plain http, where everybody on the way can read them")
+	}
 	if k.LogDir != "" && k.LogFile == "" {
 		l.warn(l.where("log_dir"), "[DEFAULT] log_dir", "has no effect without log_file")
 	}

@@ -31,11 +31,11 @@ func TestKeystoneDefaults(t *testing.T) {
 			CACerts: "/etc/keystone/ssl/certs/ca.pem", CAKey: "/etc/keystone/ssl/private/cakey.pem", KeySize: 2048, ValidDays: 3650,
 			CertSubject: "/C=US/ST=Unset/L=Unset/O=Unset/CN=localhost"},
 		Database:    Database{Driver: "sqlite", Path: "keystone.db", IdleTimeout: time.Hour, MaxPoolSize: 10, MaxOverflow: 20},
-		AuthMethods: []string{"password", "token", "oauth1"}, DefaultDomainID: "default",
+		AuthMethods: []string{"password", "token", "oauth1"}, DefaultDomainID: "default", DomainConfigDir: "/etc/keystone/domains",
 		Senders: Senders{External: "DefaultDomain"}, Guessing: Guessing{MaxDelay: time.Minute, LockFor: 30 * time.Minute}, NotificationFormat: "basic",
 		CatalogDriver: "sql", TemplateFile: "default_catalog.templates", ComputePort: 8774,
 		PolicyDefaultRule: "default", PolicyRemoteChecks: "off",
-		Trust: Trust{Enabled: true, MaxRedelegationCount: 3}, OAuth1: OAuth1{8 * time.Hour, 24 * time.Hour}, EndpointFilter: EndpointFilter{AllIfNone: true},
+		Trust: Trust{Enabled: true, MaxRedelegationCount: 3}, OAuth1: OAuth1{8 * time.Hour, 24 * time.Hour, true}, EndpointFilter: EndpointFilter{AllIfNone: true},
 		MaxProjectTreeDepth: 5, ListLimits: map[string]int{}, apiCompat: "kilo",
 	}
 	if !reflect.DeepEqual(k, want) {

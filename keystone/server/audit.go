@@ -144,7 +144,7 @@ func (c *call) action() (action, kind string) {
 		return authenticate, "token"
 	case verb == "" || len(pieces) < 2:
 		return "", ""
-	case last == "ec2tokens":
+	case last == "ec2tokens" || last == "s3tokens":
 		return authenticate, "token"
 	case c.route == "/v3/auth/tokens" || strings.HasPrefix(c.route, "/v2.0/tokens"):
 		if verb == "created" {

@@ -16,15 +16,17 @@ import (
 // ec2Routes are the EC2 keys of a user (OS-EC2), which are credentials of type ec2.
 func (s *Server) ec2Routes(r routes) {
 	s.ec2KeyRoutes(r, "/v3")
-	signed := guard{action: serviceRule}
-	r.on("POST", "/v3/ec2tokens", login(signed.protect(noDelegated(ec2Token))))
+	r.on("POST", "/v3/ec2tokens", login(forServices(ec2Token)))
+	r.on("POST", "/v3/s3tokens", login(forServices(s3Token)))
 }
 
 // ec2RoutesV2 are the same by v2.0, for the users of the default domain.
 func (s *Server) ec2RoutesV2(r routes) {
 	s.ec2KeyRoutes(r, "/v2.0")
-	signed := guard{action: serviceRule}
-	r.on("POST", "/v2.0/ec2tokens", login(signed.protect(noDelegated(ec2Token))))
+	r.on("POST", "/v2.0/ec2tokens", login(forServices(ec2Token)))
+	if r.l.Admin {
+		r.on("POST", "/v2.0/s3tokens", login(forServices(s3Token)))
+	}
 }
 
 func (s *Server) ec2KeyRoutes(r routes, version string) {
@@ -120,9 +122,9 @@ func listEC2(c *call) error {
 	if err != nil {
 		return err
 	}
-	answer := map[string]any{}
-	if limit > 0 && len(list) > limit {
-		list, answer["truncated"] = list[:limit], true
+	truncated := limit > 0 && len(list) > limit
+	if truncated {
+		list = list[:limit]
 	}
 	bodies := make([]map[string]any, 0, len(list))
 	for _, v := range list {
@@ -132,11 +134,11 @@ func listEC2(c *call) error {
 		}
 		bodies = append(bodies, body)
 	}
-	answer["credentials"] = bodies
-	if !c.isV2() {
-		answer["links"] = c.listLinks()
+	if c.isV2() {
+		c.reply(http.StatusOK, map[string]any{"credentials": bodies})
+		return nil
 	}
-	c.reply(http.StatusOK, answer)
+	c.replyList("credentials", bodies, truncated)
 	return nil
 }
 

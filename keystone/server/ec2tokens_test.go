@@ -199,6 +199,16 @@ func TestEC2V2(t *testing.T) {
 		if a.str("access", "user", "id") != user || a.str("access", "token", "tenant", "id") != project {
 			t.Errorf("got %s", a.text)
 		}
+		onS3 := signS3(access, key.str("credential", "secret"))
+		if base == c.public.URL {
+			send(t, base, "POST", "/v2.0/s3tokens", admin, onS3).want(404)
+		} else {
+			a = send(t, base, "POST", "/v2.0/s3tokens", admin, onS3).want(200)
+			if a.str("access", "user", "id") != user || a.str("access", "token", "tenant", "id") != project || !c.valid(a.str("access", "token", "id")) {
+				t.Errorf("got %s", a.text)
+			}
+			send(t, base, "POST", "/v2.0/s3tokens", "", onS3).want(401)
+		}
 		send(t, base, "DELETE", many+"/"+access, admin, nil).want(204)
 		send(t, base, "GET", many+"/"+access, admin, nil).want(404)
 	}

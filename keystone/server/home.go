@@ -27,6 +27,12 @@ var homeNames = map[string]string{
 	"/auth/tokens/OS-PKI/revoked": "revocations",
 	"/OS-SIMPLE-CERT/ca":          "ca_certificate",
 
+	"/domains/{domain_id}/config/{group}":          "domain_config_group",
+	"/domains/{domain_id}/config/{group}/{option}": "domain_config_option",
+	"/domains/config/default":                      "domain_config_default",
+	"/domains/config/{group}/default":              "domain_config_default_group",
+	"/domains/config/{group}/{option}/default":     "domain_config_default_option",
+
 	"/OS-OAUTH1/request_token":                "request_tokens",
 	"/OS-OAUTH1/access_token":                 "access_tokens",
 	"/OS-OAUTH1/authorize/{request_token_id}": "authorize_request_token",
@@ -41,19 +47,24 @@ var homeNames = map[string]string{
 }
 
 // homeExtensions are those whose alias is not in the path.
-var homeExtensions = map[string]string{"/ec2tokens": "OS-EC2"}
+var homeExtensions = map[string]string{"/ec2tokens": "OS-EC2", "/s3tokens": "s3tokens"}
+
+// homeParams are the variables that have another name in the document.
+var homeParams = map[string]string{"group": "config_group", "option": "config_option", "identity_provider": "idp_id", "protocol": "protocol_id"}
+
+// homeExperimental are the relations that Kilo says may yet change.
+var homeExperimental = []string{"domain_config", "domain_config_group", "domain_config_option"}
 
 // coreParams are the variables that are the same in extensions.
-var coreParams = []string{"domain_id", "project_id", "user_id", "group_id", "role_id", "service_id", "endpoint_id", "region_id", "policy_id"}
-
-// homeParams are the variables that the document has under another name than the path.
-var homeParams = map[string]string{"identity_provider": "idp_id", "protocol": "protocol_id"}
+var coreParams = []string{"domain_id", "project_id", "user_id", "group_id", "role_id", "service_id", "endpoint_id", "region_id", "policy_id",
+	"config_group", "config_option"}
 
 // homeResource is where one thing is.
 type homeResource struct {
 	Href         string            `json:"href,omitempty"`
 	HrefTemplate string            `json:"href-template,omitempty"`
 	HrefVars     map[string]string `json:"href-vars,omitempty"`
+	Hints        map[string]string `json:"hints,omitempty"`
 }
 
 // orHome answers with the JSON home document where the client prefers that, else as h does. prefix is what paths in it begin with.
@@ -144,14 +155,19 @@ func relation(path, prefix string) (rel string, resource homeResource) {
 		return root + "rel/" + rel, homeResource{Href: prefix + path}
 	}
 	for name := range vars {
-		at, param := homeRoot, name
-		if !slices.Contains(coreParams, name) {
-			at = root
-		}
+		param := name
 		if other, ok := homeParams[name]; ok {
 			param = other
 		}
+		at := homeRoot
+		if !slices.Contains(coreParams, param) {
+			at = root
+		}
 		vars[name] = at + "param/" + param
 	}
-	return root + "rel/" + rel, homeResource{HrefTemplate: prefix + path, HrefVars: vars}
+	resource = homeResource{HrefTemplate: prefix + path, HrefVars: vars}
+	if slices.Contains(homeExperimental, rel) {
+		resource.Hints = map[string]string{"status": "experimental"}
+	}
+	return root + "rel/" + rel, resource
 }

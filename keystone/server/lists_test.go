@@ -66,6 +66,191 @@ func TestListLimits(t *testing.T) {
 	}
 }
 
+// limitedBy are all collections of v3, and whose list_limit bounds them.
+var limitedBy = map[string]string{
+	"/auth/projects": "resource", "/auth/domains": "resource", "/domains": "resource", "/projects": "resource", "/users/{user_id}/projects": "resource",
+	"/users": "identity", "/groups": "identity", "/users/{user_id}/groups": "identity", "/groups/{group_id}/users": "identity",
+	"/roles": "role", "/role_assignments": "assignment",
+	"/projects/{project_id}/users/{user_id}/roles": "role", "/projects/{project_id}/groups/{group_id}/roles": "role",
+	"/domains/{domain_id}/users/{user_id}/roles": "role", "/domains/{domain_id}/groups/{group_id}/roles": "role",
+	"/OS-INHERIT/projects/{project_id}/users/{user_id}/roles/inherited_to_projects":   "role",
+	"/OS-INHERIT/projects/{project_id}/groups/{group_id}/roles/inherited_to_projects": "role",
+	"/OS-INHERIT/domains/{domain_id}/users/{user_id}/roles/inherited_to_projects":     "role",
+	"/OS-INHERIT/domains/{domain_id}/groups/{group_id}/roles/inherited_to_projects":   "role",
+
+	"/regions": "catalog", "/services": "catalog", "/endpoints": "catalog",
+	"/policies": "policy", "/policies/{policy_id}/OS-ENDPOINT-POLICY/endpoints": "catalog",
+	"/credentials": "credential", "/users/{user_id}/credentials/OS-EC2": "credential",
+	"/OS-TRUST/trusts": "trust", "/OS-TRUST/trusts/{trust_id}/roles": "role",
+	"/OS-OAUTH1/consumers": "oauth1", "/users/{user_id}/OS-OAUTH1/access_tokens": "oauth1",
+	"/users/{user_id}/OS-OAUTH1/access_tokens/{access_token_id}/roles": "role",
+
+	"/OS-EP-FILTER/endpoint_groups":                               "endpoint_filter",
+	"/OS-EP-FILTER/projects/{project_id}/endpoint_groups":         "endpoint_filter",
+	"/OS-EP-FILTER/projects/{project_id}/endpoints":               "catalog",
+	"/OS-EP-FILTER/endpoint_groups/{endpoint_group_id}/endpoints": "catalog",
+	"/OS-EP-FILTER/endpoint_groups/{endpoint_group_id}/projects":  "resource",
+	"/OS-EP-FILTER/endpoints/{endpoint_id}/projects":              "resource",
+}
+
+// fill makes two of all there is, and returns ids for the variables of paths.
+func (c *granting) fill() map[string]string {
+	c.t.Helper()
+	admin := c.admin
+	two := func(one string, o func(i int) obj) [2]string {
+		c.t.Helper()
+		return [2]string{c.post(admin, one, o(0)), c.post(admin, one, o(1))}
+	}
+	named := func(i int) obj { return obj{"name": fmt.Sprint("two-", i)} }
+	domains, groups := two("domain", named), two("group", named)
+	projects, roles := two("project", named), two("role", named)
+	put := func(format string, ids ...any) {
+		c.t.Helper()
+		c.do("PUT", "/v3/"+fmt.Sprintf(format, ids...), admin, nil).want(204)
+	}
+	for _, groupID := range groups {
+		put("groups/%s/users/%s", groupID, c.alice)
+		put("groups/%s/users/%s", groupID, c.bob)
+	}
+	me := c.do("GET", tokensPath, admin, nil, "X-Subject-Token", admin).str("token", "user", "id")
+	for i, roleID := range roles {
+		put("projects/%s/users/%s/roles/%s", projects[i], me, roleID)
+		put("domains/%s/users/%s/roles/%s", domains[i], me, roleID)
+		put("projects/%s/users/%s/roles/%s", projects[i], c.alice, roleID)
+		for _, prefix := range []string{"", "OS-INHERIT/"} {
+			suffix := map[string]string{"": "", "OS-INHERIT/": "/inherited_to_projects"}[prefix]
+			for _, who := range []string{"users/" + c.alice, "groups/" + groups[0]} {
+				put("%sprojects/%s/%s/roles/%s%s", prefix, projects[0], who, roleID, suffix)
+				put("%sdomains/%s/%s/roles/%s%s", prefix, domains[0], who, roleID, suffix)
+			}
+		}
+	}
+	for _, id := range []string{"north", "south"} {
+		c.do("POST", "/v3/regions", admin, obj{"region": obj{"id": id}}).want(201)
+	}
+	services := two("service", func(i int) obj { return obj{"type": "compute"} })
+	endpoints := two("endpoint", func(i int) obj {
+		return obj{"service_id": services[0], "interface": []string{"public", "admin"}[i], "url": "http://h/"}
+	})
+	policies := [2]string{}
+	endpointGroups := [2]string{}
+	for i := range 2 {
+		policies[i] = c.do("POST", "/v3/policies", admin, obj{"policy": obj{"type": "x", "blob": "x"}}).want(201).str("policy", "id")
+		endpointGroups[i] = c.do("POST", filterPath+"endpoint_groups", admin, obj{"endpoint_group": obj{"name": fmt.Sprint(i), "filters": obj{"service_id": services[0]}}}).
+			want(201).str("endpoint_group", "id")
+		c.do("POST", "/v3/users/"+c.alice+"/credentials/OS-EC2", admin, obj{"tenant_id": c.project}).want(201)
+		c.do("POST", oauth1Path+"consumers", admin, obj{"consumer": obj{}}).want(201)
+	}
+	put("policies/%s/OS-ENDPOINT-POLICY/services/%s", policies[0], services[0])
+	for i := range 2 {
+		put("OS-EP-FILTER/projects/%s/endpoints/%s", projects[0], endpoints[i])
+		put("OS-EP-FILTER/projects/%s/endpoints/%s", projects[i], endpoints[0])
+		put("OS-EP-FILTER/endpoint_groups/%s/projects/%s", endpointGroups[0], projects[i])
+		put("OS-EP-FILTER/endpoint_groups/%s/projects/%s", endpointGroups[i], projects[0])
+	}
+	c.trust(nil)
+	trustID := c.trust(obj{"roles": []obj{{"id": c.member}, {"id": c.extra}}})
+	c.access()
+	k := c.requestToken()
+	k.token, k.tokenSecret = c.signedPost(k, oauth1Path+"access_token", nil, map[string]string{"oauth_verifier": c.authorize(k, c.member, c.extra)}).want(201).form()
+	return map[string]string{"user_id": c.alice, "group_id": groups[0], "domain_id": domains[0], "project_id": projects[0], "role_id": roles[0],
+		"policy_id": policies[0], "endpoint_id": endpoints[0], "endpoint_group_id": endpointGroups[0], "trust_id": trustID, "access_token_id": k.token}
+}
+
+// TestEveryListIsBounded finds all collections by the JSON home document, so that a new one cannot be forgotten.
+func TestEveryListIsBounded(t *testing.T) {
+	c := newGranting(t, "uuid", "[os_inherit]", "enabled = true")
+	ids := c.fill()
+	home := c.do("GET", "/v3", "", nil, "Accept", "application/json-home").want(200)
+	count := func(path string) (n int, truncated, isList bool) {
+		token := c.admin
+		if strings.HasPrefix(path, "/OS-TRUST/trusts/") { // those of alice
+			token = c.aliceToken
+		}
+		a := c.do("GET", "/v3"+path, token, nil)
+		links, _ := a.at("links").(obj)
+		if _, isList = links["next"]; a.status != 200 || !isList {
+			return 0, false, false
+		}
+		for _, v := range a.body {
+			if list, ok := v.([]any); ok {
+				n = len(list)
+			}
+		}
+		return n, a.at("truncated") == true, true
+	}
+	seen := map[string]bool{}
+	for _, v := range home.at("resources").(obj) {
+		template, _ := v.(obj)["href"].(string)
+		if template == "" {
+			template = v.(obj)["href-template"].(string)
+		}
+		path := template
+		for name, id := range ids {
+			path = strings.ReplaceAll(path, "{"+name+"}", id)
+		}
+		c.parts.Server.ListLimits = nil
+		whole, truncated, isList := count(path)
+		section, known := limitedBy[template]
+		if !isList {
+			if known {
+				t.Errorf("%s: is no list", path)
+			}
+			continue
+		}
+		seen[template] = true
+		if template == "/OS-REVOKE/events" { // what is left out there would pass
+			c.parts.Server.ListLimits = map[string]int{"": 1}
+			if n, truncated, _ := count(path); n != whole || truncated {
+				t.Errorf("%d events with a limit, %d without", n, whole)
+			}
+			continue
+		}
+		if !known {
+			t.Errorf("%s: whose list_limit bounds it?", template)
+			continue
+		}
+		if whole < 2 || truncated {
+			t.Errorf("%s: %d without a limit, truncated %v", template, whole, truncated)
+		}
+		for limit, want := range map[int]struct {
+			n         int
+			truncated bool
+		}{1: {1, true}, whole: {whole, false}} {
+			c.parts.Server.ListLimits = map[string]int{section: limit, "": 0}
+			if n, truncated, _ := count(path); n != want.n || truncated != want.truncated {
+				t.Errorf("%s: %d with a limit of %d, truncated %v", template, n, limit, truncated)
+			}
+		}
+		c.parts.Server.ListLimits = map[string]int{section: 0, "": 1}
+		if n, truncated, _ := count(path); n != whole || truncated {
+			t.Errorf("%s: %d with a limit elsewhere, truncated %v", template, n, truncated)
+		}
+	}
+	for template := range limitedBy {
+		if !seen[template] {
+			t.Errorf("%s is not there", template)
+		}
+	}
+
+	// Filters count before the limit, in whichever way a list is made.
+	c.parts.Server.ListLimits = map[string]int{"": 1}
+	for path, want := range map[string]string{
+		"/users?name=bob": "bob", "/groups/" + ids["group_id"] + "/users?name=bob": "bob", "/auth/projects?name=two-1": "two-1",
+		"/auth/domains?name=two-1": "two-1", "/users/" + c.alice + "/groups?name=two-1": "two-1",
+		"/projects/" + ids["project_id"] + "/users/" + c.alice + "/roles?name=two-1":      "two-1",
+		"/OS-EP-FILTER/endpoints/" + ids["endpoint_id"] + "/projects?name__endswith=-1":   "two-1",
+		"/OS-EP-FILTER/projects/" + ids["project_id"] + "/endpoints?interface=admin":      "admin",
+		"/policies/" + ids["policy_id"] + "/OS-ENDPOINT-POLICY/endpoints?interface=admin": "admin",
+		"/auth/projects?enabled=1&name__icontains=WO-1":                                   "two-1",
+	} {
+		a := c.do("GET", "/v3"+path, c.admin, nil).want(200)
+		if a.at("truncated") != nil || strings.Count(a.text, `"id"`) != 1 || !strings.Contains(a.text, `"`+want+`"`) {
+			t.Errorf("%s: %s", path, a.text)
+		}
+	}
+}
+
 // TestHeadWhereGetIs asks every route that answers GET for HEAD.
 func TestHeadWhereGetIs(t *testing.T) {
 	c := newCloud(t, "uuid", "[os_inherit]", "enabled = true")
@@ -139,6 +324,64 @@ func TestLaterAttributes(t *testing.T) {
 			status = 400 // who knows the attribute must not believe to have got such a project
 		}
 		c.do("POST", "/v3/projects", admin, obj{"project": obj{"name": "y", "is_domain": true}}).want(status)
+	}
+}
+
+// TestLaterParents: for later releases a project at the top is below its domain. What is allowed stays the same.
+func TestLaterParents(t *testing.T) {
+	for _, later := range []bool{false, true} {
+		lines := []string{"[DEFAULT]", "max_project_tree_depth = 2"}
+		if later {
+			lines = append(lines, "api_compat = later")
+		}
+		c := newCloud(t, "uuid", lines...)
+		admin := c.adminToken()
+		domainID, otherID := c.post(admin, "domain", obj{"name": "d"}), c.post(admin, "domain", obj{"name": "e"})
+		create := func(name string, o obj, status int) *answer {
+			t.Helper()
+			o["name"] = name
+			return c.do("POST", "/v3/projects", admin, obj{"project": o}).want(status)
+		}
+		made := create("top", obj{"domain_id": domainID}, 201)
+		top := made.str("project", "id")
+		want := any(nil)
+		if later {
+			want = domainID
+		}
+		for _, a := range []*answer{made, c.do("GET", "/v3/projects/"+top, admin, nil).want(200), c.do("PATCH", "/v3/projects/"+top, admin, obj{"project": obj{"description": "x"}}).want(200),
+			c.do("PATCH", "/v3/projects/"+top, admin, obj{"project": obj{"parent_id": nil}}).want(200)} {
+			if got, there := a.at("project").(obj)["parent_id"]; !there || got != want {
+				t.Errorf("later %v: %s: parent %v, want %v", later, a.what, got, want)
+			}
+		}
+		low := create("low", obj{"domain_id": domainID, "parent_id": top}, 201)
+		if low.str("project", "parent_id") != top {
+			t.Errorf("below: %s", low.text)
+		}
+		create("lower", obj{"domain_id": domainID, "parent_id": low.str("project", "id")}, 403) // the domain is no level
+		create("elsewhere", obj{"domain_id": domainID, "parent_id": otherID}, 404)
+		parents := c.do("GET", "/v3/projects/"+low.str("project", "id")+"?parents_as_ids", admin, nil).want(200)
+		if got := fmt.Sprint(parents.at("project", "parents", top)); got != map[bool]string{false: "<nil>", true: "map[" + domainID + ":<nil>]"}[later] {
+			t.Errorf("later %v: parents %s", later, parents.text)
+		}
+		if !later {
+			create("second", obj{"domain_id": domainID, "parent_id": domainID}, 404)
+			c.do("PATCH", "/v3/projects/"+top, admin, obj{"project": obj{"parent_id": domainID}}).want(403)
+			c.do("GET", "/v3/projects?parent_id="+domainID, admin, nil).want(200).wantIDs("projects")
+			continue
+		}
+		second := create("second", obj{"domain_id": domainID, "parent_id": domainID}, 201).str("project", "id")
+		inDefault := create("third", obj{"parent_id": "default"}, 201).str("project", "id")
+		c.do("PATCH", "/v3/projects/"+top, admin, obj{"project": obj{"parent_id": domainID}}).want(200)
+		c.do("PATCH", "/v3/projects/"+top, admin, obj{"project": obj{"parent_id": otherID}}).want(403)
+		c.do("GET", "/v3/projects?parent_id="+domainID, admin, nil).want(200).wantIDs("projects", second, top)
+		c.do("GET", "/v3/projects?domain_id="+otherID+"&parent_id="+domainID, admin, nil).want(200).wantIDs("projects")
+		c.do("GET", "/v3/projects?name=third&parent_id=default", admin, nil).want(200).wantIDs("projects", inDefault)
+		me := c.do("GET", "/v3/auth/tokens", admin, nil, "X-Subject-Token", admin).want(200)
+		for _, path := range []string{"/v3/users/" + me.str("token", "user", "id") + "/projects", "/v3/auth/projects"} {
+			c.do("GET", path+"?parent_id=default", admin, nil).want(200).wantIDs("projects", me.str("token", "project", "id"))
+			c.do("GET", path+"?parent_id="+otherID, admin, nil).want(200).wantIDs("projects")
+		}
 	}
 }
 

@@ -6,6 +6,7 @@ import (
 	"io"
 	"mime"
 	"net/http"
+	"net/netip"
 	"net/url"
 	"slices"
 	"strings"
@@ -34,11 +35,12 @@ func (s *Server) oauth1Routes(r routes) {
 		if err != nil {
 			return err
 		}
+		list, truncated := bounded(c, "oauth1", list)
 		bodies := make([]map[string]any, 0, len(list))
 		for _, t := range list {
 			bodies = append(bodies, c.accessTokenBody(t))
 		}
-		c.reply(http.StatusOK, map[string]any{"access_tokens": bodies, "links": c.listLinks()})
+		c.replyList("access_tokens", bodies, truncated)
 		return nil
 	})))
 	r.on("GET HEAD", single, protect("identity:get_access_token", nil, onAccessToken(func(c *call, t oauth1.AccessToken) error {
@@ -141,7 +143,8 @@ func (c *call) signedRequest() (*oauth1.Request, error) {
 	if err != nil {
 		return nil, fault.Invalid{Message: "The address of the request could not be read."}
 	}
-	r := &oauth1.Request{Method: c.r.Method, URL: c.base() + asked.EscapedPath(), Query: asked.RawQuery, Authorization: c.r.Header.Get("Authorization")}
+	r := &oauth1.Request{Method: c.r.Method, URL: c.base() + asked.EscapedPath(), Query: asked.RawQuery, Authorization: c.r.Header.Get("Authorization"),
+		Private: c.s.OAuth1InClear || c.private()}
 	if kind, _, err := mime.ParseMediaType(c.r.Header.Get("Content-Type")); err == nil && kind == formType {
 		form, err := io.ReadAll(c.r.Body)
 		if _, large := errors.AsType[*http.MaxBytesError](err); large {
@@ -153,6 +156,16 @@ func (c *call) signedRequest() (*oauth1.Request, error) {
 		r.Query += "&" + string(form)
 	}
 	return r, nil
+}
+
+// private says whether the request came by TLS, as far as its client saw it: here, or at a front that is trusted to say so.
+func (c *call) private() bool {
+	if c.r.TLS != nil {
+		return true
+	}
+	remote, err := netip.ParseAddrPort(c.r.RemoteAddr)
+	said := c.r.Header.Values("X-Forwarded-Proto")
+	return err == nil && c.s.Fronts.Contains(remote.Addr()) && len(said) == 1 && strings.EqualFold(said[0], "https")
 }
 
 // createRequestToken is POST /v3/OS-OAUTH1/request_token, by a consumer.
@@ -197,8 +210,15 @@ func authorizeRequestToken(c *call) error {
 	}
 	var roleIDs []string
 	for _, ref := range refs {
-		if ref.ID == "" {
-			return fault.Missing("id", "roles")
+		if ref.ID == "" { // by name, as later Keystones take it
+			role, err := c.s.Assignment.RoleByName(c.ctx(), ref.Name)
+			if fault.IsNotFound(err) { // the same as for a role that the user has not
+				return fault.Unauthorized{Why: "there is no role of the name that is to be granted", UserID: c.caller.UserID()}
+			}
+			if err != nil {
+				return err
+			}
+			ref.ID = role.ID
 		}
 		roleIDs = append(roleIDs, ref.ID)
 	}
@@ -210,12 +230,13 @@ func authorizeRequestToken(c *call) error {
 	return nil
 }
 
-// replyForm answers 201 with pairs of names and values, in their order; those with "" are left out.
+// replyForm answers 201 with pairs of names and values, in their order; those with "" are left out. The values are ids and times, and
+// written as they are: some clients of Keystone do not decode the colons of a time.
 func (c *call) replyForm(pairs ...string) {
 	var parts []string
 	for i := 0; i < len(pairs); i += 2 {
 		if pairs[i+1] != "" {
-			parts = append(parts, pairs[i]+"="+url.QueryEscape(pairs[i+1]))
+			parts = append(parts, pairs[i]+"="+pairs[i+1])
 		}
 	}
 	c.w.Header().Set("Cache-Control", "no-store")

@@ -7,12 +7,16 @@ import (
 	"encoding/base64"
 	"fmt"
 	"maps"
+	"net/http"
+	"net/http/httptest"
 	"net/url"
 	"slices"
 	"strings"
 	"sync"
 	"testing"
 	"time"
+
+	"authproxy/keystone/server"
 )
 
 const (
@@ -308,11 +312,14 @@ func TestOAuth1Handshake(t *testing.T) {
 	authorize(c.aliceToken, obj{}, 400)
 	authorize(c.aliceToken, roles(), 400)
 	authorize(c.aliceToken, roles(1), 400)
-	authorize(c.aliceToken, obj{"roles": []obj{{"name": "painter"}}}, 400)
+	authorize(c.aliceToken, obj{"roles": []obj{{"name": "none"}}}, 401)
+	authorize(c.aliceToken, obj{"roles": []obj{{"name": "service"}}}, 401)
+	authorize(c.aliceToken, obj{"roles": []obj{{"note": "painter"}}}, 400)
 	authorize(c.aliceToken, roles(c.member, "none"), 401)
 	authorize(c.admin, roles(c.member), 401) // has no role on the project
 	authorize(c.loginID(c.bob, nil).token(), roles(c.member), 403)
 	authorize("", roles(c.member), 401)
+	authorize(c.aliceToken, obj{"roles": []obj{{"name": "painter"}}}, 200)
 	first := c.authorize(k, c.member)
 	verifier := c.authorize(k, c.member, c.extra)
 	adminRole := c.do("GET", "/v3/roles?name=admin", c.admin, nil).at("roles").([]any)[0].(obj)["id"].(string)
@@ -430,4 +437,87 @@ func TestOAuth1Revocation(t *testing.T) {
 func TestOAuth1NotOffered(t *testing.T) {
 	c := newGranting(t, "uuid", "[auth]", "methods = password,token")
 	c.signedPost(c.access(), tokensPath, byOAuth1, nil).want(401)
+}
+
+// TestOAuth1Plaintext: the secrets themselves count where nobody on the way can read them.
+func TestOAuth1Plaintext(t *testing.T) {
+	t.Parallel()
+	overTLS := []string{"X-Forwarded-Proto", "https"}
+	for name, test := range map[string]struct {
+		lines   []string
+		headers []string
+		status  int
+	}{
+		"http":                 {nil, nil, 401},
+		"a client says https":  {nil, overTLS, 401},
+		"a front says https":   {[]string{"[DEFAULT]", "trusted_proxies = 127.0.0.1"}, overTLS, 201},
+		"a front says http":    {[]string{"[DEFAULT]", "trusted_proxies = 127.0.0.1"}, []string{"X-Forwarded-Proto", "http"}, 401},
+		"a front says both":    {[]string{"[DEFAULT]", "trusted_proxies = 127.0.0.1"}, []string{"X-Forwarded-Proto", "https, http"}, 401},
+		"a front says nothing": {[]string{"[DEFAULT]", "trusted_proxies = 127.0.0.1"}, nil, 401},
+		"another front":        {[]string{"[DEFAULT]", "trusted_proxies = 192.0.2.1"}, overTLS, 401},
+		"http, as Kilo has it": {[]string{"[oauth1]", "enforce_ssl = false"}, nil, 201},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			c := newGranting(t, "uuid", test.lines...)
+			k := c.access() // by HMAC-SHA1
+			plain := func(k key, changes map[string]string) map[string]string {
+				all := map[string]string{"oauth_signature_method": "PLAINTEXT", "oauth_signature": k.consumerSecret + "&" + k.tokenSecret}
+				maps.Copy(all, changes)
+				return all
+			}
+			post := func(k key, path string, body any, changes map[string]string, headers ...string) *answer {
+				return c.signedPost(k, path, body, plain(k, changes), append(headers, test.headers...)...)
+			}
+			post(k, tokensPath, byOAuth1, nil).want(test.status)
+			a := post(c.k, oauth1Path+"request_token", nil, nil, "Requested-Project-Id", c.project).want(test.status)
+			post(k, tokensPath, byOAuth1, map[string]string{"oauth_signature": k.consumerSecret + "&x"}).want(401)
+			post(k, tokensPath, byOAuth1, map[string]string{"oauth_signature": "&"}).want(401)
+			post(k, tokensPath, byOAuth1, map[string]string{"oauth_signature_method": "RSA-SHA1"}).want(401)
+			if test.status != 201 {
+				return
+			}
+			if !strings.Contains(a.text, "&oauth_expires_at=") || strings.Contains(a.text, "%") {
+				t.Errorf("got %s", a.text)
+			}
+			granted := c.k
+			granted.token, granted.tokenSecret = a.form()
+			verifier := c.authorize(granted, c.member)
+			access := c.k
+			access.token, access.tokenSecret = post(granted, oauth1Path+"access_token", nil, map[string]string{"oauth_verifier": verifier}).want(201).form()
+			post(access, tokensPath, byOAuth1, map[string]string{"oauth_nonce": "", "oauth_timestamp": ""}).want(201)
+			// With a nonce it counts once.
+			header := access.sign("POST", c.public.URL+tokensPath, c.clock.Now(), plain(access, nil))
+			for _, status := range []int{201, 401} {
+				c.do("POST", tokensPath, "", byOAuth1, append([]string{"Authorization", header}, test.headers...)...).want(status)
+			}
+			if strings.Contains(c.log.String(), access.tokenSecret) {
+				t.Error("the secret is in the log")
+			}
+		})
+	}
+}
+
+// TestOAuth1PlaintextTLS: a listener with TLS is private by itself.
+func TestOAuth1PlaintextTLS(t *testing.T) {
+	t.Parallel()
+	c := newGranting(t, "uuid")
+	k := c.access()
+	tls := httptest.NewTLSServer(c.parts.Server.Handler(server.Listener{}))
+	defer tls.Close()
+	changes := map[string]string{"oauth_signature_method": "PLAINTEXT", "oauth_signature": k.consumerSecret + "&" + k.tokenSecret}
+	r, err := http.NewRequestWithContext(t.Context(), "POST", tls.URL+tokensPath, strings.NewReader(`{"auth":{"identity":{"methods":["oauth1"],"oauth1":{}}}}`))
+	if err != nil {
+		t.Fatal(err)
+	}
+	r.Header.Set("Content-Type", "application/json")
+	r.Header.Set("Authorization", k.sign("POST", tls.URL+tokensPath, c.clock.Now(), changes))
+	res, err := tls.Client().Do(r)
+	if err != nil {
+		t.Fatal(err)
+	}
+	res.Body.Close()
+	if res.StatusCode != 201 {
+		t.Errorf("got %s", res.Status)
+	}
 }

@@ -2,6 +2,7 @@ package server
 
 import (
 	"context"
+	"slices"
 
 	"authproxy/keystone/server/assignment"
 	"authproxy/keystone/server/fault"
@@ -16,22 +17,52 @@ func (s *Server) projects() resource[assignment.Project] {
 		filters: map[string]filter.Kind{
 			"domain_id": filter.Text, "name": filter.Text, "enabled": filter.Boolean, "parent_id": filter.Text,
 		},
-		create:        createProject,
-		get:           s.Assignment.Project,
-		list:          s.Assignment.Projects,
+		create: createProject,
+		get:    s.Assignment.Project,
+		list: func(ctx context.Context, where filter.List) ([]assignment.Project, error) {
+			where, err := s.belowDomain(ctx, where)
+			if err != nil {
+				return nil, err
+			}
+			return s.Assignment.Projects(ctx, where)
+		},
 		update:        updateProject,
 		remove:        s.Assignment.DeleteProject,
 		extraOnUpdate: true,
 		expand:        expandProject,
 		render: func(p assignment.Project) (string, map[string]any, map[string]any) {
 			return p.ID, s.later(map[string]any{
-				"name": p.Name, "domain_id": p.DomainID, "description": p.Description, "enabled": p.Enabled, "parent_id": orNull(p.ParentID),
+				"name": p.Name, "domain_id": p.DomainID, "description": p.Description, "enabled": p.Enabled, "parent_id": s.parentID(p),
 			}, map[string]any{"is_domain": false}), p.Extra
 		},
 	}
 }
 
 var projectFields = []string{"name", "domain_id", "description", "enabled", "parent_id"}
+
+// parentID is what clients see as the parent of a project. For later releases a project at the top is below its domain, which is a
+// project there; here it is below nothing, whatever clients are told.
+func (s *Server) parentID(p assignment.Project) any {
+	if s.Later && p.ParentID == "" {
+		return p.DomainID
+	}
+	return orNull(p.ParentID)
+}
+
+// belowDomain has the filter for a domain as parent find the projects at its top, where clients are told so.
+func (s *Server) belowDomain(ctx context.Context, where filter.List) (filter.List, error) {
+	at := slices.IndexFunc(where, func(f filter.Filter) bool { return f.Attribute == "parent_id" && f.Op == filter.Equals })
+	if !s.Later || at < 0 {
+		return where, nil
+	}
+	d, err := s.Assignment.Domain(ctx, where[at].Value)
+	if fault.IsNotFound(err) {
+		return where, nil
+	}
+	where = slices.Clone(where)
+	where[at] = filter.Filter{Attribute: "parent_id", Op: filter.Absent}
+	return append(where, filter.Filter{Attribute: "domain_id", Value: d.ID}), err
+}
 
 func createProject(c *call, o object) (assignment.Project, error) {
 	f := fields{o: o}
@@ -49,6 +80,9 @@ func createProject(c *call, o object) (assignment.Project, error) {
 	if err != nil {
 		return assignment.Project{}, err
 	}
+	if c.s.Later && parent != nil && *parent == domainID {
+		parent = nil
+	}
 	return c.s.Assignment.CreateProject(c.ctx(), assignment.Project{
 		DomainID: domainID, ParentID: orDefault(parent, ""), Name: *name, Description: orDefault(description, ""),
 		Enabled: orDefault(enabled, true), Extra: o.rest(projectFields...),
@@ -63,7 +97,7 @@ func updateProject(c *call, id string, o object) (assignment.Project, error) {
 	if err := sameDomain(o, before.DomainID); err != nil {
 		return assignment.Project{}, err
 	}
-	if parent, there := o["parent_id"]; there && parent != orNull(before.ParentID) {
+	if parent, there := o["parent_id"]; there && parent != orNull(before.ParentID) && parent != c.s.parentID(before) {
 		return assignment.Project{}, fault.Forbidden{Action: "Update of `parent_id` is not allowed."}
 	}
 	if err := c.noDomain(o); err != nil {
@@ -94,10 +128,10 @@ func expandProject(c *call, p assignment.Project, body map[string]any) error {
 	for _, f := range []struct {
 		member string
 		list   func(ctx context.Context, projectID string) ([]assignment.Project, error)
-		ids    func(projectID string, list []assignment.Project) any
+		ids    func(list []assignment.Project) any
 	}{
-		{"parents", c.s.Assignment.ProjectsAbove, parentIDs},
-		{"subtree", c.s.Assignment.ProjectsBelow, subtreeIDs},
+		{"parents", c.s.Assignment.ProjectsAbove, func(above []assignment.Project) any { return parentIDs(c.s.topIDs(p), above) }},
+		{"subtree", c.s.Assignment.ProjectsBelow, func(below []assignment.Project) any { return subtreeIDs(p.ID, below) }},
 	} {
 		query := c.r.URL.Query()
 		asList, asIDs := flag(query, f.member+"_as_list"), flag(query, f.member+"_as_ids")
@@ -112,7 +146,7 @@ func expandProject(c *call, p assignment.Project, body map[string]any) error {
 			return err
 		}
 		if asIDs {
-			body[f.member] = f.ids(p.ID, family)
+			body[f.member] = f.ids(family)
 		} else if body[f.member], err = c.ownProjects(family); err != nil {
 			return err
 		}
@@ -150,9 +184,17 @@ func (c *call) granted() ([]assignment.Project, error) {
 	return c.s.Assignment.ProjectsOfUser(c.ctx(), c.caller.UserID(), nil)
 }
 
-// parentIDs nests the ids of the projects above one, the parent's outermost.
-func parentIDs(_ string, above []assignment.Project) any {
-	var ids any
+// topIDs is what clients see above the projects at the top.
+func (s *Server) topIDs(p assignment.Project) any {
+	if s.Later {
+		return map[string]any{p.DomainID: nil}
+	}
+	return nil
+}
+
+// parentIDs nests the ids of the projects above one, the parent's outermost, with top innermost.
+func parentIDs(top any, above []assignment.Project) any {
+	ids := top
 	for i := len(above) - 1; i >= 0; i-- {
 		ids = map[string]any{above[i].ID: ids}
 	}

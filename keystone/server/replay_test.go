@@ -37,7 +37,6 @@ type exchange struct {
 var outOfReach = []struct{ pattern, why string }{
 	{`^json home`, "what is not there is not in it; TestHome compares the rest"},
 	{`^saml`, "assertions for other clouds are not made"},
-	{`^domain config`, "there are no drivers for single domains"},
 }
 
 // explained are the differences to Kilo that stay, each with the status that is answered instead (0: the same) and whether the

@@ -2,6 +2,7 @@ package server
 
 import (
 	"context"
+	"fmt"
 	"maps"
 	"net/http"
 
@@ -114,21 +115,23 @@ func (res *resource[T]) answerList(c *call, list func(ctx context.Context, where
 	if err != nil {
 		return err
 	}
-	truncated := limit > 0 && len(found) > limit
-	if truncated {
-		found = found[:limit]
-	}
+	found, truncated := bounded(c, res.section, found)
 	if res.visible != nil {
 		if found, err = res.shown(c, found); err != nil {
 			return err
 		}
 	}
-	body := res.listBody(c, found)
-	if truncated {
-		body["truncated"] = true
-	}
-	c.reply(http.StatusOK, body)
+	c.replyList(res.many, res.bodies(c, found), truncated)
 	return nil
+}
+
+// bounded is a list without what goes beyond the limit of its section.
+func bounded[T any](c *call, section string, list []T) (within []T, truncated bool) {
+	limit := c.s.listLimit(section)
+	if limit > 0 && len(list) > limit {
+		return list[:limit], true
+	}
+	return list, false
 }
 
 // shown is those of a list that the caller may see.
@@ -207,14 +210,44 @@ func (res *resource[T]) reply(c *call, status int, v T) {
 	c.reply(status, map[string]any{res.one: res.body(c, v)})
 }
 
-func (res *resource[T]) replyList(c *call, list []T) { c.reply(http.StatusOK, res.listBody(c, list)) }
+// replyList answers with those of a list that fit the query's filters, up to the limit.
+func (res *resource[T]) replyList(c *call, list []T) {
+	where := filter.Parse(c.r.URL.Query(), res.filters)
+	fit := make([]T, 0, len(list))
+	for _, v := range list {
+		_, attributes, extra := res.render(v)
+		if where.Fits(func(name string) string {
+			value, ok := attributes[name]
+			if !ok {
+				value = extra[name]
+			}
+			if value == nil {
+				return ""
+			}
+			return fmt.Sprint(value)
+		}) {
+			fit = append(fit, v)
+		}
+	}
+	fit, truncated := bounded(c, res.section, fit)
+	c.replyList(res.many, res.bodies(c, fit), truncated)
+}
 
-func (res *resource[T]) listBody(c *call, list []T) map[string]any {
+func (res *resource[T]) bodies(c *call, list []T) []map[string]any {
 	bodies := make([]map[string]any, 0, len(list))
 	for _, v := range list {
 		bodies = append(bodies, res.body(c, v))
 	}
-	return map[string]any{res.many: bodies, "links": c.listLinks()}
+	return bodies
+}
+
+// replyList answers with a list, and says so where it was cut.
+func (c *call) replyList(many string, bodies []map[string]any, truncated bool) {
+	body := map[string]any{many: bodies, "links": c.listLinks()}
+	if truncated {
+		body["truncated"] = true
+	}
+	c.reply(http.StatusOK, body)
 }
 
 // listLinks are the links of a list, which has one page.

@@ -1,7 +1,6 @@
 package server
 
 import (
-	"net/http"
 	"net/url"
 
 	"authproxy/keystone/server/assignment"
@@ -27,6 +26,7 @@ func (s *Server) assignmentRoutes(r routes) {
 		if err != nil {
 			return err
 		}
+		found, truncated := bounded(c, "assignment", found)
 		refs := references{c: c, named: flag(c.r.URL.Query(), "include_names"), seen: map[[2]string]map[string]any{}}
 		bodies := make([]map[string]any, 0, len(found))
 		for _, a := range found {
@@ -36,7 +36,7 @@ func (s *Server) assignmentRoutes(r routes) {
 			}
 			bodies = append(bodies, body)
 		}
-		c.reply(http.StatusOK, map[string]any{"role_assignments": bodies, "links": c.listLinks()})
+		c.replyList("role_assignments", bodies, truncated)
 		return nil
 	}))
 }

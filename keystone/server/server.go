@@ -23,6 +23,7 @@ import (
 	"authproxy/keystone/server/assignment"
 	"authproxy/keystone/server/catalog"
 	"authproxy/keystone/server/credential"
+	"authproxy/keystone/server/domainconfig"
 	"authproxy/keystone/server/endpointfilter"
 	"authproxy/keystone/server/fault"
 	"authproxy/keystone/server/federation"
@@ -58,6 +59,7 @@ type Server struct {
 	EndpointFilter *endpointfilter.Manager
 	OAuth1         *oauth1.Manager
 	Federation     *federation.Manager
+	DomainConfig   *domainconfig.Manager
 	// Trusts is nil where there are none ([trust] enabled).
 	Trusts *trust.Manager
 
@@ -71,6 +73,11 @@ type Server struct {
 
 	// Audit logs an event for each login and change.
 	Audit bool
+
+	// OAuth1InClear takes OAuth's method PLAINTEXT over plain http too.
+	OAuth1InClear bool
+	// AnonymousSignatures lets everybody ask whose a request is that was signed with an EC2 key.
+	AnonymousSignatures bool
 
 	// AdminToken, if set, is a token that may do everything.
 	AdminToken string
@@ -269,6 +276,7 @@ func (s *Server) router(l Listener) *mux.Router {
 	s.userRoutes(r)
 	s.groupRoutes(r)
 	s.domainRoutes(r)
+	s.domainConfigRoutes(r)
 	s.projectRoutes(r)
 	s.roleRoutes(r)
 	s.grantRoutes(r)

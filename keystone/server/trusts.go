@@ -235,11 +235,12 @@ func listTrusts(c *call) error {
 			}
 		}
 	}
+	list, truncated := bounded(c, "trust", list)
 	bodies := make([]map[string]any, 0, len(list))
 	for _, t := range list {
 		bodies = append(bodies, c.trustBody(t))
 	}
-	c.reply(http.StatusOK, map[string]any{"trusts": bodies, "links": c.listLinks()})
+	c.replyList("trusts", bodies, truncated)
 	return nil
 }
 

@@ -18,6 +18,10 @@ func (s *Server) userRoutes(r routes) {
 	own := guard{action: "identity:list_user_projects", filters: projects.filters, objects: users.inPath("id")}
 	r.on("GET HEAD", "/v3/users/{id}/projects", own.protect(func(c *call) error {
 		return projects.answerList(c, func(ctx context.Context, where filter.List) ([]assignment.Project, error) {
+			where, err := s.belowDomain(ctx, where)
+			if err != nil {
+				return nil, err
+			}
 			return s.Assignment.ProjectsOfUser(ctx, c.param("id"), where)
 		})
 	}))

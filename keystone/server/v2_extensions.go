@@ -22,6 +22,7 @@ var extensions = []extension{
 	{"OS-OAUTH1", "OpenStack OAUTH1 API", "OpenStack OAuth 1.0a Delegated Auth Mechanism.", "2013-07-07T12:00:0-00:00", true, true},
 	{"OS-REVOKE", "OpenStack Revoke API", "OpenStack revoked token reporting mechanism.", "2014-02-24T20:51:0-00:00", true, true},
 	{"OS-SIMPLE-CERT", "OpenStack Simple Certificate API", "OpenStack simple certificate retrieval extension", "2014-01-20T12:00:0-00:00", true, true},
+	{"s3tokens", "OpenStack S3 API", "OpenStack S3 API.", "2013-07-07T12:00:0-00:00", false, true},
 }
 
 func (e extension) body() map[string]any {

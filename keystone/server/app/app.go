@@ -21,6 +21,8 @@ import (
 	"authproxy/keystone/server/catalog"
 	"authproxy/keystone/server/catalog/templated"
 	"authproxy/keystone/server/credential"
+	"authproxy/keystone/server/credential/fernet"
+	"authproxy/keystone/server/domainconfig"
 	"authproxy/keystone/server/endpointfilter"
 	"authproxy/keystone/server/federation"
 	"authproxy/keystone/server/identity"
@@ -214,7 +216,10 @@ func (s *Settings) Build(db store.Store, o Options) *Parts {
 	if err != nil {
 		panic(err) // the configuration has been checked
 	}
-	credentials := &credential.Manager{Store: db, Users: users, Projects: assignments}
+	credentials := &credential.Manager{Store: db, Users: users, Projects: assignments, Now: o.Now}
+	if repository, ok := s.CredentialKeys(); ok {
+		credentials.Keys = repository.Load
+	}
 	return &Parts{Keys: keys, Policy: rules, Catalog: file, Server: &server.Server{
 		Identity:   users,
 		Assignment: assignments,
@@ -226,6 +231,7 @@ func (s *Settings) Build(db store.Store, o Options) *Parts {
 		EndpointFilter: endpointFilter,
 		OAuth1:         consumers,
 		Federation:     federated,
+		DomainConfig:   &domainconfig.Manager{Store: db, Domains: assignments},
 		Tokens: &tokens.Manager{
 			Store: db, Revoker: revoker, Identity: users, Assignment: assignments, Catalog: catalogs, Trusts: usableTrusts, OAuth1: consumers, Federation: federated,
 			Credentials: credentials,
@@ -238,15 +244,18 @@ func (s *Settings) Build(db store.Store, o Options) *Parts {
 		Policy:     rules,
 		AdminToken: s.AdminToken.Reveal(),
 		RevokeByID: s.RevokeByID,
-		Fronts:     proxies,
-		Audit:      s.NotificationFormat == "cadf",
-		MemberRole: assignment.MemberRole{ID: s.MemberRoleID, Name: s.MemberRoleName},
-		MaxParam:   s.MaxParamSize,
-		MaxBody:    s.MaxRequestBodySize,
-		ListLimits: s.ListLimits,
-		Later:      s.Later,
-		Log:        o.Log,
-		Metrics:    o.Metrics,
+
+		OAuth1InClear:       !s.OAuth1.EnforceSSL,
+		AnonymousSignatures: s.Credential.AnonymousSignatures,
+		Fronts:              proxies,
+		Audit:               s.NotificationFormat == "cadf",
+		MemberRole:          assignment.MemberRole{ID: s.MemberRoleID, Name: s.MemberRoleName},
+		MaxParam:            s.MaxParamSize,
+		MaxBody:             s.MaxRequestBodySize,
+		ListLimits:          s.ListLimits,
+		Later:               s.Later,
+		Log:                 o.Log,
+		Metrics:             o.Metrics,
 	}}
 }
 
@@ -278,6 +287,23 @@ func (s *Settings) CheckKeys(keys *tokens.KeyPair) error {
 	}
 	if _, err := keys.Authorities(); err != nil {
 		return fmt.Errorf("[signing] ca_certs: %w (run keystone-manage pki_setup, or name the CA that issued %s)", err, s.Signing.CertFile)
+	}
+	return nil
+}
+
+// CredentialKeys is where the keys are that credentials are encrypted with; ok is false where they are not.
+func (s *Settings) CredentialKeys() (repository fernet.Repository, ok bool) {
+	return fernet.Repository{Dir: s.Credential.KeyRepository}, s.Credential.KeyRepository != ""
+}
+
+// CheckCredentialKeys says what would keep the server from encrypting and reading credentials.
+func (s *Settings) CheckCredentialKeys() error {
+	repository, ok := s.CredentialKeys()
+	if !ok {
+		return nil
+	}
+	if _, err := repository.Load(); err != nil {
+		return fmt.Errorf("[credential] key_repository: %w (run keystone-manage credential_setup, or copy the keys of another node)", err)
 	}
 	return nil
 }

@@ -6,8 +6,10 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"encoding/json"
+	"time"
 
 	"authproxy/keystone/server/assignment"
+	"authproxy/keystone/server/credential/fernet"
 	"authproxy/keystone/server/fault"
 	"authproxy/keystone/server/filter"
 	"authproxy/keystone/server/id"
@@ -27,7 +29,9 @@ type Credential struct {
 	ProjectID string // "" for none
 	Type      string // "ec2", "cert", …
 	Blob      string
-	Extra     map[string]any
+	// KeyHash is that of the key by which Blob is encrypted in the store; "" for none. A Manager hands out blobs in the clear.
+	KeyHash string
+	Extra   map[string]any
 }
 
 // EC2Blob is what the blob of an EC2 credential says.
@@ -67,6 +71,9 @@ type Manager struct {
 	Store    Store
 	Users    Users
 	Projects Projects
+	// Keys reads the keys that blobs are encrypted with; nil where they are not.
+	Keys func() (fernet.Ring, error)
+	Now  func() time.Time
 }
 
 // Update is a change of a credential; what is nil stays as it is.
@@ -80,12 +87,20 @@ type Update struct {
 
 // Credential is the credential with that id.
 func (m *Manager) Credential(ctx context.Context, credentialID string) (Credential, error) {
-	return m.Store.Credential(ctx, credentialID)
+	c, err := m.Store.Credential(ctx, credentialID)
+	if err != nil {
+		return Credential{}, err
+	}
+	return m.open(c)
 }
 
 // Credentials are those that fit the filters, ordered by id.
 func (m *Manager) Credentials(ctx context.Context, where filter.List) ([]Credential, error) {
-	return m.Store.Credentials(ctx, where)
+	list, err := m.Store.Credentials(ctx, where)
+	if err != nil {
+		return nil, err
+	}
+	return m.openAll(list)
 }
 
 // EC2ID is the id of the EC2 credential with an access key.
@@ -126,7 +141,11 @@ func (m *Manager) Create(ctx context.Context, c Credential) (Credential, error) 
 		if err := m.check(ctx, c); err != nil {
 			return err
 		}
-		return m.Store.AddCredential(ctx, c)
+		sealed, err := m.seal(c)
+		if err != nil {
+			return err
+		}
+		return m.Store.AddCredential(ctx, sealed)
 	})
 }
 
@@ -136,7 +155,7 @@ func (m *Manager) Create(ctx context.Context, c Credential) (Credential, error) 
 func (m *Manager) Update(ctx context.Context, credentialID string, change Update) (Credential, error) {
 	var c Credential
 	err := m.Store.Write(ctx, func(ctx context.Context) (err error) {
-		if c, err = m.Store.Credential(ctx, credentialID); err != nil {
+		if c, err = m.Credential(ctx, credentialID); err != nil {
 			return err
 		}
 		before := c
@@ -154,7 +173,11 @@ func (m *Manager) Update(ctx context.Context, credentialID string, change Update
 		if err := m.check(ctx, c); err != nil {
 			return err
 		}
-		return m.Store.PutCredential(ctx, c)
+		sealed, err := m.seal(c)
+		if err != nil {
+			return err
+		}
+		return m.Store.PutCredential(ctx, sealed)
 	})
 	return c, err
 }

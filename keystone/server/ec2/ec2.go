@@ -35,6 +35,9 @@ type Request struct {
 	BodyHash string
 }
 
+// AccessKey names the key.
+func (r Request) AccessKey() string { return r.Access }
+
 // Verify says what keeps the signature from being one by this secret; nil for nothing.
 func (r Request) Verify(secret string, now time.Time) error {
 	switch {

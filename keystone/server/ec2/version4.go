@@ -51,7 +51,7 @@ func (r Request) version4() (signer, error) {
 	case !slices.Contains(a.headers, "host"):
 		return signer{}, errors.New("the header Host is not signed")
 	}
-	scope := strings.Join([]string{a.date, a.region, a.service, "aws4_request"}, "/")
+	scope := []string{a.date, a.region, a.service, "aws4_request"}
 	return signer{at, func(secret, host string) string {
 		var headers strings.Builder
 		for _, name := range a.headers {
@@ -66,12 +66,8 @@ func (r Request) version4() (signer, error) {
 			query = ""
 		}
 		canonical := strings.Join([]string{strings.ToUpper(r.Verb), r.Path, query, headers.String(), strings.Join(a.headers, ";"), r.BodyHash}, "\n")
-		text := strings.Join([]string{algorithm4, a.time, scope, hexSHA256(canonical)}, "\n")
-		key := []byte("AWS4" + secret)
-		for _, part := range []string{a.date, a.region, a.service, "aws4_request"} {
-			key = digest(sha256.New, key, part)
-		}
-		return hex.EncodeToString(digest(sha256.New, key, text))
+		text := strings.Join([]string{algorithm4, a.time, strings.Join(scope, "/"), hexSHA256(canonical)}, "\n")
+		return hex.EncodeToString(digest(sha256.New, dayKey(secret, scope), text))
 	}}, nil
 }
 

@@ -19,6 +19,8 @@ const (
 	ContainsFold
 	StartsWithFold
 	EndsWithFold
+	// Absent is for an attribute that has no value. No query can ask for it.
+	Absent
 	// atMost is no comparison: Value is how many objects are wanted.
 	atMost
 )
@@ -112,6 +114,8 @@ func (f Filter) fits(text string) bool {
 		return strings.HasPrefix(text, value)
 	case EndsWith, EndsWithFold:
 		return strings.HasSuffix(text, value)
+	case Absent:
+		return text == ""
 	}
 	return text == value
 }

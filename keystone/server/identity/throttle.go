@@ -6,6 +6,7 @@ import (
 	"encoding/hex"
 	"fmt"
 	"net/netip"
+	"slices"
 	"time"
 
 	"authproxy/keystone/server/fault"
@@ -153,6 +154,28 @@ func (m *Manager) check(ctx context.Context, userID string, all []counted) error
 		}
 	}
 	return nil
+}
+
+// Guess runs prove, which finds out whether a client knows the secret behind what, a key of that user. Wrong ones are counted by what
+// and address as wrong passwords are, and never against the address alone: it is that of a service which others use.
+func (m *Manager) Guess(ctx context.Context, what, userID, address string, prove func() error) error {
+	if m.Failures == nil {
+		return prove()
+	}
+	attempts := slices.DeleteFunc(m.Throttle.counted(what, address), func(c counted) bool { return c.Who == "" })
+	var proof error
+	// In one transaction, so that many at once get no more tries than one after the other.
+	err := m.Store.Write(ctx, func(ctx context.Context) error {
+		if err := m.check(ctx, userID, attempts); err != nil {
+			return err
+		}
+		proof = prove()
+		return m.note(ctx, attempts, proof == nil)
+	})
+	if err != nil {
+		return err
+	}
+	return proof
 }
 
 // note remembers how an attempt ended.

@@ -22,6 +22,8 @@ type Request struct {
 	Query string
 	// Authorization is the header of that name.
 	Authorization string
+	// Private says that nobody on the way could read the request. Only then it may hold the secrets themselves.
+	Private bool
 }
 
 const (
@@ -32,18 +34,26 @@ const (
 // signed is the parameters of a signed request (RFC 5849 section 3.1).
 type signed struct {
 	consumerID, token, verifier string
-	nonce                       string
-	saidAt                      int64
-	signature                   []byte
-	// base is the signature base string.
+	// nonce is "" where a request in plain text leaves it out.
+	nonce  string
+	saidAt int64
+	// plain is set for the method PLAINTEXT, whose signature is the secrets.
+	plain     bool
+	signature []byte
+	// base is the signature base string; "" for PLAINTEXT.
 	base string
 }
+
+const (
+	hmacSHA1  = "HMAC-SHA1"
+	plaintext = "PLAINTEXT"
+)
 
 // errNotSigned says that a request does not even claim to be signed.
 var errNotSigned = errors.New("no Authorization: OAuth")
 
-// parse reads the parameters of a request and works out what its signature is of. Only HMAC-SHA1 is taken, and parameters only from
-// the header, where nobody logs them.
+// parse reads the parameters of a request and works out what its signature is of. HMAC-SHA1 is taken, and PLAINTEXT where nobody else
+// can read it; not RSA-SHA1, since consumers have no keys here. Parameters are taken only from the header, where nobody logs them.
 func parse(r Request) (signed, error) {
 	parameters, err := parseHeader(r.Authorization)
 	if err != nil {
@@ -57,21 +67,35 @@ func parse(r Request) (signed, error) {
 		of[p.name] = p.value
 	}
 	s := signed{consumerID: of["oauth_consumer_key"], token: of["oauth_token"], verifier: of["oauth_verifier"], nonce: of["oauth_nonce"]}
-	if method := of["oauth_signature_method"]; method != "HMAC-SHA1" {
-		return signed{}, fmt.Errorf("signature method %.40q is not HMAC-SHA1", method)
+	switch method := of["oauth_signature_method"]; {
+	case method == plaintext && !r.Private:
+		return signed{}, errors.New("signature method PLAINTEXT over a connection that others can read ([oauth1] enforce_ssl)")
+	case method == plaintext:
+		s.plain = true
+	case method != hmacSHA1:
+		return signed{}, fmt.Errorf("signature method %.40q is neither %s nor %s", method, hmacSHA1, plaintext)
 	}
 	if version, there := of["oauth_version"]; there && version != "1.0" {
 		return signed{}, fmt.Errorf("version %.40q is not 1.0", version)
 	}
+	text, timed := of["oauth_timestamp"]
+	if s.plain {
+		s.signature = []byte(of["oauth_signature"])
+		if s.nonce == "" && !timed { // RFC 5849 section 3.1 lets it leave out both
+			return s, nil
+		}
+	}
 	if s.nonce == "" || len(s.nonce) > maxNonce {
 		return signed{}, fmt.Errorf("nonce of %d bytes, there must be 1 to %d", len(s.nonce), maxNonce)
 	}
-	text := of["oauth_timestamp"]
 	n, err := strconv.ParseUint(text, 10, 62)
 	if err != nil || strconv.FormatUint(n, 10) != text {
 		return signed{}, fmt.Errorf("timestamp %.40q is no number of seconds", text)
 	}
 	s.saidAt = int64(n)
+	if s.plain {
+		return s, nil
+	}
 	if s.signature, err = base64.StdEncoding.Strict().DecodeString(of["oauth_signature"]); err != nil {
 		return signed{}, errors.New("signature is not base64")
 	}
@@ -81,7 +105,11 @@ func parse(r Request) (signed, error) {
 
 // matches checks the signature by the secrets of the consumer and of the token ("" where there is none).
 func (s *signed) matches(consumerSecret, tokenSecret string) bool {
-	h := hmac.New(sha1.New, []byte(escape(consumerSecret)+"&"+escape(tokenSecret)))
+	key := []byte(escape(consumerSecret) + "&" + escape(tokenSecret))
+	if s.plain {
+		return hmac.Equal(key, s.signature)
+	}
+	h := hmac.New(sha1.New, key)
 	h.Write([]byte(s.base))
 	return hmac.Equal(h.Sum(nil), s.signature)
 }

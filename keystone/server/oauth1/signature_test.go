@@ -95,6 +95,41 @@ func TestParseRefuses(t *testing.T) {
 	}
 }
 
+// TestPlaintext checks the method of RFC 5849, section 3.4.4.
+func TestPlaintext(t *testing.T) {
+	const plain = `OAuth realm="Photos", oauth_consumer_key="jd83jd92dhsh93js", oauth_token="t", oauth_signature_method="PLAINTEXT"`
+	signed := plain + `, oauth_signature="ja893SD9%26a%2526b"`
+	s, err := parse(Request{Authorization: signed, Private: true})
+	if err != nil || s.consumerID != "jd83jd92dhsh93js" || s.token != "t" {
+		t.Fatalf("%+v, %v", s, err)
+	}
+	for _, secrets := range [][2]string{{"ja893SD9", "a&b"}, {"ja893SD9", "a%26b"}, {"ja893SD9", ""}, {"", ""}, {"ja893SD9&a", "b"}} {
+		if got, want := s.matches(secrets[0], secrets[1]), secrets[1] == "a&b"; got != want {
+			t.Errorf("%q: %v", secrets, got)
+		}
+	}
+	timed := signed + `, oauth_nonce="n", oauth_timestamp="1"`
+	if s, err := parse(Request{Authorization: timed, Private: true}); err != nil || s.nonce != "n" || s.saidAt != 1 || !s.matches("ja893SD9", "a&b") {
+		t.Errorf("%+v, %v", s, err)
+	}
+	for name, r := range map[string]Request{
+		"in the clear":       {Authorization: signed},
+		"a time alone":       {Authorization: signed + `, oauth_timestamp="1"`, Private: true},
+		"a nonce alone":      {Authorization: signed + `, oauth_nonce="1"`, Private: true},
+		"no time":            {Authorization: signed + `, oauth_nonce="n", oauth_timestamp="x"`, Private: true},
+		"version":            {Authorization: signed + `, oauth_version="2.0"`, Private: true},
+		"case of the method": {Authorization: strings.Replace(signed, "PLAINTEXT", "plaintext", 1), Private: true},
+		"RSA":                {Authorization: strings.Replace(signed, "PLAINTEXT", "RSA-SHA1", 1), Private: true},
+	} {
+		if s, err := parse(r); err == nil {
+			t.Errorf("%s: %+v", name, s)
+		}
+	}
+	if s, err := parse(Request{Authorization: plain, Private: true}); err != nil || s.matches("", "") || s.matches("x", "") {
+		t.Errorf("without a signature: %+v, %v", s, err)
+	}
+}
+
 // FuzzParse: whatever is read has the form that signing it again would give.
 func FuzzParse(f *testing.F) {
 	f.Add(`OAuth realm="r", oauth_consumer_key="c%20d", oauth_nonce="n", oauth_timestamp="1", oauth_signature_method="HMAC-SHA1", oauth_signature="AA%3D%3D"`, "a=b&c")

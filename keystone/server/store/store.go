@@ -8,6 +8,7 @@ import (
 	"authproxy/keystone/server/assignment"
 	"authproxy/keystone/server/catalog"
 	"authproxy/keystone/server/credential"
+	"authproxy/keystone/server/domainconfig"
 	"authproxy/keystone/server/endpointfilter"
 	"authproxy/keystone/server/federation"
 	"authproxy/keystone/server/identity"
@@ -35,6 +36,7 @@ type Store interface {
 	endpointfilter.Store
 	oauth1.Store
 	federation.Store
+	domainconfig.Store
 	// Ping says whether the database answers.
 	Ping(ctx context.Context) error
 	io.Closer

@@ -3,11 +3,22 @@ package tokens
 import (
 	"context"
 	"reflect"
+	"time"
 
 	"authproxy/keystone/server/credential"
-	"authproxy/keystone/server/ec2"
 	"authproxy/keystone/server/fault"
 )
+
+// unguessable is the length in bytes from which nobody finds a secret by trying; those that this server makes are as long. Wrong
+// signatures by such a key do not slow anybody down: else who knows an access key, which is no secret, could keep its user out.
+const unguessable = 32
+
+// Signed is a request that was signed with an EC2 key.
+type Signed interface {
+	AccessKey() string
+	// Verify says what keeps the signature from being one by this secret; nil for nothing.
+	Verify(secret string, now time.Time) error
+}
 
 // Credentials is what issuing needs to know of EC2 keys.
 type Credentials interface {
@@ -15,9 +26,9 @@ type Credentials interface {
 }
 
 // signedWith is the EC2 key that a request is signed with. Where there is none with that access key it is fault.NotFound, as in
-// Keystone.
-func (m *Manager) signedWith(ctx context.Context, r ec2.Request) (credential.Credential, error) {
-	key, err := m.Credentials.Credential(ctx, credential.EC2ID(r.Access))
+// Keystone. Wrong signatures are counted by the key and the address that they come from.
+func (m *Manager) signedWith(ctx context.Context, r Signed, address string) (credential.Credential, error) {
+	key, err := m.Credentials.Credential(ctx, credential.EC2ID(r.AccessKey()))
 	if err != nil {
 		return credential.Credential{}, err
 	}
@@ -28,13 +39,19 @@ func (m *Manager) signedWith(ctx context.Context, r ec2.Request) (credential.Cre
 	if err != nil {
 		return credential.Credential{}, refused(nil, "the blob of credential %s is no EC2 key", key.ID)
 	}
-	if blob.Access != r.Access {
+	if blob.Access != r.AccessKey() {
 		return credential.Credential{}, refused(nil, "credential %s is for another access key", key.ID)
 	}
-	if err := r.Verify(blob.Secret, m.Now()); err != nil {
-		return credential.Credential{}, fault.Unauthorized{Why: "EC2 key: " + err.Error(), UserID: key.UserID}
+	verify := func() error {
+		if err := r.Verify(blob.Secret, m.Now()); err != nil {
+			return fault.Unauthorized{Why: "EC2 key: " + err.Error(), UserID: key.UserID}
+		}
+		return nil
 	}
-	return key, nil
+	if len(blob.Secret) >= unguessable {
+		return key, verify()
+	}
+	return key, m.Identity.Guess(ctx, "ec2:"+key.ID, key.UserID, address, verify)
 }
 
 // keyScope is what an EC2 key is for: its project, or the trust that it was made by, which has to be for that project. The key has to

@@ -8,7 +8,6 @@ import (
 
 	"authproxy/keystone/server/assignment"
 	"authproxy/keystone/server/credential"
-	"authproxy/keystone/server/ec2"
 	"authproxy/keystone/server/fault"
 	"authproxy/keystone/server/federation"
 	"authproxy/keystone/server/identity"
@@ -40,8 +39,10 @@ type Request struct {
 	// OAuth1 is the signed request for method "oauth1". The scope is then that of its access token.
 	OAuth1 *oauth1.Request
 	// EC2 is the request that was signed with an EC2 key, for method EC2Method. The scope is then that of the key.
-	EC2   *ec2.Request
+	EC2   Signed
 	Scope Scope
+	// Unkept asks what a token would say, and not for a token: none is made unless the key stands on a trust, of which it takes a use.
+	Unkept bool
 	// NoCatalog leaves the catalog out of the token.
 	NoCatalog bool
 	// V2 asks for a token of the API v2.0: a signed one carries a body of that API, and user and project have to be in the
@@ -196,7 +197,7 @@ func (m *Manager) authenticate(ctx context.Context, r Request) (login, error) {
 		l.accessTokenID = access.ID
 	}
 	if slices.Contains(r.Methods, EC2Method) && r.EC2 != nil {
-		key, err := m.signedWith(ctx, *r.EC2)
+		key, err := m.signedWith(ctx, r.EC2, r.Address)
 		if err == nil {
 			err = l.agree(key.UserID)
 		}

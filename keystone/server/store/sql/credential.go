@@ -10,13 +10,13 @@ import (
 	"authproxy/keystone/server/filter"
 )
 
-const credentialColumns = `SELECT id, user_id, project_id, type, blob, extra FROM credentials`
+const credentialColumns = `SELECT id, user_id, project_id, type, blob, key_hash, extra FROM credentials`
 
 var credentialFilters = map[string]string{"user_id": "user_id", "project_id": "project_id", "type": "type"}
 
 func scanCredential(row scanner) (c credential.Credential, err error) {
 	var project sql.NullString
-	err = row.Scan(&c.ID, &c.UserID, &project, &c.Type, &c.Blob, (*attributes)(&c.Extra))
+	err = row.Scan(&c.ID, &c.UserID, &project, &c.Type, &c.Blob, &c.KeyHash, (*attributes)(&c.Extra))
 	c.ProjectID = project.String
 	return c, err
 }
@@ -30,14 +30,14 @@ func (s *Store) Credentials(ctx context.Context, where filter.List) ([]credentia
 }
 
 func (s *Store) AddCredential(ctx context.Context, c credential.Credential) error {
-	err := s.execOne(ctx, "credential", c.ID, `INSERT INTO credentials (id, user_id, project_id, type, blob, extra) VALUES (?, ?, ?, ?, ?, ?)`,
-		c.ID, c.UserID, nullable(c.ProjectID), c.Type, c.Blob, encode(c.Extra))
+	err := s.execOne(ctx, "credential", c.ID, `INSERT INTO credentials (id, user_id, project_id, type, blob, key_hash, extra) VALUES (?, ?, ?, ?, ?, ?, ?)`,
+		c.ID, c.UserID, nullable(c.ProjectID), c.Type, c.Blob, c.KeyHash, encode(c.Extra))
 	return missingProject(err, c.ProjectID)
 }
 
 func (s *Store) PutCredential(ctx context.Context, c credential.Credential) error {
-	err := s.execOne(ctx, "credential", c.ID, `UPDATE credentials SET user_id = ?, project_id = ?, type = ?, blob = ?, extra = ? WHERE id = ?`,
-		c.UserID, nullable(c.ProjectID), c.Type, c.Blob, encode(c.Extra), c.ID)
+	err := s.execOne(ctx, "credential", c.ID, `UPDATE credentials SET user_id = ?, project_id = ?, type = ?, blob = ?, key_hash = ?, extra = ? WHERE id = ?`,
+		c.UserID, nullable(c.ProjectID), c.Type, c.Blob, c.KeyHash, encode(c.Extra), c.ID)
 	return missingProject(err, c.ProjectID)
 }
 

@@ -142,6 +142,10 @@ func where(list filter.List, columns map[string]string) (clause string, args []a
 		case filter.EndsWith, filter.EndsWithFold:
 			condition = "substr(" + column + ", length(" + column + ") - length(" + value + ") + 1) = " + value
 		}
+		if f.Op == filter.Absent {
+			conditions = append(conditions, column+" IS NULL")
+			continue
+		}
 		if f.Op != filter.Equals && f.Value == "" {
 			continue // every text contains the empty one
 		}

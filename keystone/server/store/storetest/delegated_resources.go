@@ -20,7 +20,7 @@ func testCredentials(t *testing.T, s store.Store) {
 	must(t, s.AddCredential(ctx, c))
 	want(t, "get", c)(s.Credential(ctx, "c1"))
 	wantError(t, "same id", s.AddCredential(ctx, c), fault.Conflict{Kind: "credential"})
-	bare := credential.Credential{ID: "c2", UserID: "u2", Type: "cert", Extra: map[string]any{}}
+	bare := credential.Credential{ID: "c2", UserID: "u2", Type: "cert", KeyHash: "h", Extra: map[string]any{}}
 	must(t, s.AddCredential(ctx, bare))
 	want(t, "without a project", bare)(s.Credential(ctx, "c2"))
 	wrong := bare
@@ -44,7 +44,7 @@ func testCredentials(t *testing.T, s store.Store) {
 			t.Errorf("%v: %s, want %s", test.where, got, test.ids)
 		}
 	}
-	c.UserID, c.ProjectID, c.Type, c.Blob = "u2", "", "cert", "new"
+	c.UserID, c.ProjectID, c.Type, c.Blob, c.KeyHash = "u2", "", "cert", "new", "hash"
 	must(t, s.PutCredential(ctx, c))
 	want(t, "after put", c)(s.Credential(ctx, "c1"))
 	c.ID = "none"

@@ -139,6 +139,10 @@ func testHierarchy(t *testing.T, s store.Store) {
 	}
 	list, err := s.Projects(ctx, filter.List{{Attribute: "parent_id", Value: "b"}})
 	wantText(t, "children", projectIDs(t, list, err), "ce")
+	for domainID, ids := range map[string]string{"d1": "af", "d2": ""} {
+		list, err := s.Projects(ctx, filter.List{{Attribute: "parent_id", Op: filter.Absent}, {Attribute: "domain_id", Value: domainID}})
+		wantText(t, "at the top of "+domainID, projectIDs(t, list, err), ids)
+	}
 	if _, ok := errors.AsType[fault.Forbidden](s.RemoveProject(ctx, "b")); !ok {
 		t.Error("a project was removed from above others")
 	}

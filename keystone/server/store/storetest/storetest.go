@@ -59,6 +59,7 @@ func Run(t *testing.T, open func(t *testing.T) store.Store) {
 		{"ServiceProviders", testServiceProviders},
 		{"FederatedTokens", testFederatedTokens},
 		{"GroupGrants", testGroupGrants},
+		{"DomainSettings", testDomainSettings},
 		{"Copies", testCopies},
 		{"WriteIsAtomic", testWriteIsAtomic},
 		{"WriteIsolation", testWriteIsolation},
