@@ -341,11 +341,12 @@ func (s *Server) protocolRoutes(r routes) {
 		if err != nil {
 			return err
 		}
+		list, truncated := bounded(c, "federation", list)
 		bodies := make([]map[string]any, 0, len(list))
 		for _, p := range list {
 			bodies = append(bodies, c.protocolBody(p))
 		}
-		c.reply(http.StatusOK, map[string]any{"protocols": bodies, "links": c.listLinks()})
+		c.replyList("protocols", bodies, truncated)
 		return nil
 	})
 	on("GET HEAD", single, "identity:get_protocol", func(c *call) error {

@@ -71,6 +71,9 @@ var limitedBy = map[string]string{
 	"/auth/projects": "resource", "/auth/domains": "resource", "/domains": "resource", "/projects": "resource", "/users/{user_id}/projects": "resource",
 	"/users": "identity", "/groups": "identity", "/users/{user_id}/groups": "identity", "/groups/{group_id}/users": "identity",
 	"/roles": "role", "/role_assignments": "assignment",
+	"/OS-FEDERATION/identity_providers": "federation", "/OS-FEDERATION/identity_providers/{idp_id}/protocols": "federation",
+	"/OS-FEDERATION/mappings": "federation", "/OS-FEDERATION/service_providers": "federation",
+	"/OS-FEDERATION/projects": "resource", "/OS-FEDERATION/domains": "resource",
 	"/projects/{project_id}/users/{user_id}/roles": "role", "/projects/{project_id}/groups/{group_id}/roles": "role",
 	"/domains/{domain_id}/users/{user_id}/roles": "role", "/domains/{domain_id}/groups/{group_id}/roles": "role",
 	"/OS-INHERIT/projects/{project_id}/users/{user_id}/roles/inherited_to_projects":   "role",
@@ -142,6 +145,13 @@ func (c *granting) fill() map[string]string {
 		c.do("POST", oauth1Path+"consumers", admin, obj{"consumer": obj{}}).want(201)
 	}
 	put("policies/%s/OS-ENDPOINT-POLICY/services/%s", policies[0], services[0])
+	for _, id := range []string{"one", "two"} {
+		made := func(path, one string, o obj) { c.do("PUT", "/v3/OS-FEDERATION/"+path+id, admin, obj{one: o}).want(201) }
+		made("mappings/", "mapping", obj{"rules": someRules})
+		made("identity_providers/", "identity_provider", obj{})
+		made("service_providers/", "service_provider", obj{"auth_url": "https://h/", "sp_url": "https://h/"})
+		made("identity_providers/one/protocols/", "protocol", obj{"mapping_id": "one"})
+	}
 	for i := range 2 {
 		put("OS-EP-FILTER/projects/%s/endpoints/%s", projects[0], endpoints[i])
 		put("OS-EP-FILTER/projects/%s/endpoints/%s", projects[i], endpoints[0])
@@ -154,7 +164,8 @@ func (c *granting) fill() map[string]string {
 	k := c.requestToken()
 	k.token, k.tokenSecret = c.signedPost(k, oauth1Path+"access_token", nil, map[string]string{"oauth_verifier": c.authorize(k, c.member, c.extra)}).want(201).form()
 	return map[string]string{"user_id": c.alice, "group_id": groups[0], "domain_id": domains[0], "project_id": projects[0], "role_id": roles[0],
-		"policy_id": policies[0], "endpoint_id": endpoints[0], "endpoint_group_id": endpointGroups[0], "trust_id": trustID, "access_token_id": k.token}
+		"policy_id": policies[0], "endpoint_id": endpoints[0], "endpoint_group_id": endpointGroups[0], "trust_id": trustID, "access_token_id": k.token,
+		"idp_id": "one"}
 }
 
 // TestEveryListIsBounded finds all collections by the JSON home document, so that a new one cannot be forgotten.
