@@ -22,7 +22,7 @@ func (answers) forward(w http.ResponseWriter, _ *http.Request, x *exchange) {
 	}
 	switch {
 	case v.service != nil:
-		v.service.SetService(header)
+		v.service.Set(header)
 	case v.serviceErr != nil:
 		headers.SetServiceInvalid(header)
 	}

@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"authproxy/proxy/headers"
+	"authproxy/proxy/plain"
 	"authproxy/proxy/relay"
 )
 
@@ -64,6 +65,8 @@ func (d *direct) forward(w http.ResponseWriter, r *http.Request, x *exchange) {
 	q.Idempotent = idempotent(r)
 	if x.upload != nil {
 		q.Body, q.Length, q.Continue = x.upload, r.ContentLength, hasToken(r.Header["Expect"], "100-continue")
+	} else if body, ok := r.Body.(*plain.Body); ok {
+		q.Whole = body.Whole()
 	}
 	f.writeHead(r)
 	x.sent = time.Now()
@@ -140,7 +143,7 @@ func (f *flight) writeHead(r *http.Request) {
 	}
 	switch v := &f.x.verdict; {
 	case v.service != nil:
-		f.request.Head, n = v.service.AppendService(f.request.Head)
+		f.request.Head, n = v.service.Append(f.request.Head)
 		f.lines += n
 	case v.serviceErr != nil:
 		f.request.Head, n = headers.AppendServiceInvalid(f.request.Head)

@@ -195,7 +195,7 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	x.outcome = x.verdict.outcome()
 	r, done := h.interruptible(x, r)
 	defer done()
-	if r.Body != nil && r.ContentLength != 0 {
+	if r.Body != nil && r.ContentLength != 0 && !isWhole(r) {
 		x.upload = &upload{body: r.Body, chunked: r.ProtoMajor == 1 && r.ContentLength < 0 && r.Header.Get("Expect") == ""}
 	}
 	h.forwarder.forward(w, r, x)

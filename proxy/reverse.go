@@ -88,7 +88,7 @@ func (f *reverse) rewrite(pr *httputil.ProxyRequest) {
 	}
 	switch v := x.verdict; {
 	case v.service != nil:
-		v.service.SetService(out.Header)
+		v.service.Set(out.Header)
 	case v.serviceErr != nil:
 		headers.SetServiceInvalid(out.Header)
 	}

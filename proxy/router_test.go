@@ -180,7 +180,7 @@ func TestCatalogByRoute(t *testing.T) {
 	verified := &validate.Verified{Token: known}
 	with, without := &Handler{}, &Handler{Headers: headers.Options{OmitCatalog: true}}
 	for _, h := range []*Handler{without, with, without} {
-		id, err := h.identity(verified)
+		id, err := h.userIdentity(verified)
 		if err != nil {
 			t.Fatal(err)
 		}

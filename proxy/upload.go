@@ -8,6 +8,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"authproxy/proxy/plain"
 	"authproxy/proxy/relay"
 )
 
@@ -80,7 +81,7 @@ func (h *Handler) drop(x *exchange) {
 // client gets to reading the answer; a client that was promised "100 Continue" has not sent any.
 func (h *Handler) dismiss(w http.ResponseWriter, r *http.Request) {
 	switch {
-	case r.ContentLength == 0 || r.ProtoMajor > 1: // HTTP/2 can take the answer first, and a stream may have no end
+	case r.ContentLength == 0 || isWhole(r) || r.ProtoMajor > 1: // HTTP/2 can take the answer first, and a stream may have no end
 	case r.ContentLength < 0 && r.Header.Get("Expect") == "":
 		h.readOut(w, func() io.Reader { return r.Body })
 	default:
@@ -98,6 +99,12 @@ func (h *Handler) readOut(w http.ResponseWriter, body func() io.Reader) {
 		w.Header().Set("Connection", "close") // there is more
 	}
 	// The deadline stays, for net/http's own attempts to read more. At the end of a body net/http lifts it by itself.
+}
+
+// isWhole says whether all of a request's body has come.
+func isWhole(r *http.Request) bool {
+	_, is := r.Body.(*plain.Body)
+	return is
 }
 
 type readerFunc func(p []byte) (int, error)

@@ -133,7 +133,7 @@ func (h *Handler) judge(r *http.Request, v *verdict) {
 		v.service, v.serviceErr = nil, refuse(SameToken, errors.New("both tokens have one audit id"))
 	}
 	v.expires, v.mayBeExpired = user.Token.ExpiresAt, trusted
-	v.user, v.userErr = h.identity(user)
+	v.user, v.userErr = h.userIdentity(user)
 	if len(h.RequiredRoles) > 0 && !hasRole(user.Token, h.RequiredRoles) {
 		v.forbidden = refuse(RequiredRole, nil)
 	}
@@ -169,7 +169,7 @@ func (h *Handler) judgeService(r *http.Request, text, userText string, sender fu
 	if !trusted && !h.InsecureServiceTokenRolesOptional {
 		return nil, nil, false, refuse(ServiceRole, nil)
 	}
-	if id, err = h.identity(service); err != nil {
+	if id, err = h.serviceIdentity(service); err != nil {
 		return nil, nil, false, err
 	}
 	return service, id, trusted, nil
@@ -196,10 +196,10 @@ func first(values []string) string {
 	return values[0]
 }
 
-// prepared is what Verified.Derive keeps with a cached token: the header blocks with and without a catalog, of which a route
-// uses one, or why there are none. Each is made when it is first asked for.
+// prepared is what Verified.Derive keeps with a cached token: its header blocks as a user's token with and without a catalog, of
+// which a route uses one, and as a service's, or why there are none. Each is made when it is first asked for.
 type prepared struct {
-	blocks [2]block
+	user, userNoCatalog, service block
 }
 
 type block struct {
@@ -210,25 +210,35 @@ type block struct {
 
 func newPrepared(*keystone.Token) any { return new(prepared) }
 
-func (h *Handler) identity(v *validate.Verified) (*headers.Identity, error) {
+// userIdentity gives the header block of a user token.
+func (h *Handler) userIdentity(v *validate.Verified) (*headers.Identity, error) {
 	p := v.Derive(newPrepared).(*prepared)
-	b := &p.blocks[0]
+	b := &p.user
 	if h.Headers.OmitCatalog {
-		b = &p.blocks[1]
+		b = &p.userNoCatalog
 	}
-	b.once.Do(func() { b.identity, b.err = h.prepareIdentity(v.Token) })
+	b.once.Do(func() {
+		if b.identity, b.err = refuseUnsafe(headers.Prepare(v.Token, h.Headers)); b.err == nil {
+			h.noteCatalog(b.identity.Catalog())
+		}
+	})
 	return b.identity, b.err
 }
 
-func (h *Handler) prepareIdentity(t *keystone.Token) (*headers.Identity, error) {
-	id, err := headers.Prepare(t, h.Headers)
+// serviceIdentity gives that of a service token.
+func (h *Handler) serviceIdentity(v *validate.Verified) (*headers.Identity, error) {
+	b := &v.Derive(newPrepared).(*prepared).service
+	b.once.Do(func() { b.identity, b.err = refuseUnsafe(headers.PrepareService(v.Token, h.Headers)) })
+	return b.identity, b.err
+}
+
+func refuseUnsafe(id *headers.Identity, err error) (*headers.Identity, error) {
 	switch {
 	case errors.Is(err, headers.ErrNoProject):
 		return nil, refuse(validate.NoProject, err)
 	case err != nil:
 		return nil, refuse(HeaderSafety, err)
 	}
-	h.noteCatalog(id.Catalog())
 	return id, nil
 }
 

@@ -65,7 +65,7 @@ func (v *Validator) ask(ctx context.Context, text string, allowExpired, share bo
 		if err != nil {
 			return nil, err
 		}
-		if a.token, err = token.DecodePayload(body); err != nil {
+		if a.token, err = v.catalogs.DecodePayload(body); err != nil {
 			return nil, fmt.Errorf("reading the Identity service's answer: %w", err)
 		}
 		a.size = len(body)

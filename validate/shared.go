@@ -6,8 +6,6 @@ import (
 	"time"
 
 	lru "github.com/hashicorp/golang-lru/v2"
-
-	"authproxy/keystone/token"
 )
 
 // shared looks a token up in the shared cache. nil says that the Identity service is to be asked.
@@ -22,7 +20,7 @@ func (v *Validator) shared(ctx context.Context, text string) *answer {
 	if !ok {
 		return nil
 	}
-	t, err := token.DecodePayload(body)
+	t, err := v.catalogs.DecodePayload(body)
 	now := v.o.Now()
 	if err != nil || !now.Before(t.ExpiresAt) {
 		return nil

@@ -51,7 +51,7 @@ func (v *Validator) verify(ctx context.Context, text string, form token.Form) (v
 		return nil, 0, refused
 	}
 	// From here on the content is what a pinned signer signed.
-	t, err := token.DecodePayload(message.Content)
+	t, err := v.catalogs.DecodePayload(message.Content)
 	if err != nil {
 		return nil, 0, refuse(NotAToken, err)
 	}

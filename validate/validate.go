@@ -174,6 +174,7 @@ type Validator struct {
 	cache    *cache // nil: off
 	refused  *refusals
 	flights  singleflight.Group
+	catalogs token.Catalogs
 	elders   *elders // nil: nothing is shared
 	asking   chan struct{}
 	clients  *clients

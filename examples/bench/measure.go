@@ -63,10 +63,14 @@ const (
 	many    = "many"    // all tokens in turn, all seen before
 	cold    = "cold"    // all tokens in turn, none kept
 	refused = "refused" // a bad signature, another each time
-	large   = "64 KB"   // one token, a body of 64 KB
+	large   = "64 KB"   // one token, an answer of 64 KB
+	posted  = "POST"    // one token, a request with a body of 1 KB
 )
 
-var scenarios = []string{hot, many, cold, refused, large}
+var scenarios = []string{hot, many, cold, refused, large, posted}
+
+// postedBody is the length of what is posted, in bytes.
+const postedBody = 1 << 10
 
 // manyTokens is how many tokens scenario many has, where there are so many.
 const manyTokens = 10_000
@@ -147,7 +151,9 @@ func (b *bench) stopAll(running []*instance) (err error) {
 }
 
 // takesPart says whether a scenario is one for a peer.
-func takesPart(p *peer, name string) bool { return p.header != "" || name == hot || name == large }
+func takesPart(p *peer, name string) bool {
+	return p.header != "" || name != many && name != cold && name != refused
+}
 
 // measure runs every scenario in rounds, in each of which all peers have their turn: what else the machine does meets all of them,
 // and ratios are taken within a round.
@@ -299,13 +305,17 @@ func (b *bench) scenario(p *peer, name string) scenario {
 
 // load makes a scenario of requests with these tokens in turn.
 func (p *peer) load(name string, texts ...string) scenario {
-	path := "/"
-	if name == large {
-		path = "/64k"
+	line, framing, body := "GET /", "", ""
+	switch name {
+	case large:
+		line = "GET /64k"
+	case posted:
+		body = strings.Repeat("x", postedBody)
+		line, framing = "POST /", fmt.Sprintf("Content-Length: %d\r\n", postedBody)
 	}
-	head, tail := "GET "+path+" HTTP/1.1\r\nHost: upstream.example.com\r\nUser-Agent: bench\r\nAccept: */*\r\n"+p.header, "\r\n\r\n"
+	head, tail := line+" HTTP/1.1\r\nHost: upstream.example.com\r\nUser-Agent: bench\r\nAccept: */*\r\n"+framing+p.header, "\r\n\r\n"+body
 	if p.header == "" {
-		tail = "\r\n"
+		tail = "\r\n" + body
 	}
 	s := scenario{name: name, status: http.StatusOK, next: new(atomic.Int64)}
 	s.request = func(to []byte, n int) []byte {

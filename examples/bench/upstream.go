@@ -8,7 +8,8 @@ import (
 	"sync"
 )
 
-// upstream is the service behind the proxies. It answers everything with a few bytes, and /64k with as many. It is written by hand
+// upstream is the service behind the proxies. It answers everything with a few bytes, and /64k with as many, and has read what is
+// posted. It is written by hand
 // since it shares its core with the client: what it takes is missing there.
 type upstream struct {
 	Addr     string
@@ -47,22 +48,29 @@ func startUpstream() (*upstream, error) {
 	return u, nil
 }
 
-// serve answers requests without a body until the connection ends.
+// serve answers requests until the connection ends.
 func serve(conn net.Conn, small, big []byte) {
 	in := bufio.NewReaderSize(conn, 128<<10)
 	for {
-		answer := small
+		answer, body := small, 0
 		for first := true; ; first = false {
 			line, err := in.ReadSlice('\n')
 			if err != nil {
 				return
 			}
-			if first && bytes.HasPrefix(line, []byte("GET /64k ")) {
+			switch {
+			case !first:
+			case bytes.HasPrefix(line, []byte("GET /64k ")):
 				answer = big
+			case bytes.HasPrefix(line, []byte("POST ")):
+				body = postedBody
 			}
 			if len(line) <= 2 {
 				break
 			}
+		}
+		if _, err := in.Discard(body); err != nil {
+			return
 		}
 		if _, err := conn.Write(answer); err != nil {
 			return

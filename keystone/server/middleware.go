@@ -61,6 +61,9 @@ func (s *Server) serve(l Listener, route string, h handler) http.Handler {
 			s.log().Info("request", slog.String("request_id", c.id), slog.String("method", r.Method), slog.String("route", route),
 				slog.Int("status", rec.status), slog.String("remote", r.RemoteAddr), slog.Duration("took", took))
 		}()
+		if r.Header.Get("X-Auth-Token") != "" { // a log-in has none
+			s.Identity.Hasher.Others()
+		}
 		if r.ContentLength > s.maxBody() {
 			c.fail(errTooLarge)
 			return

@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"math"
+	"math/bits"
 	"strings"
 	"unicode/utf16"
 	"unicode/utf8"
@@ -45,6 +46,13 @@ func (r *Reader) Since(at int) string { return r.s[at:r.i] }
 
 // Next skips white space and returns the byte behind it without taking it, 0 at the end.
 func (r *Reader) Next() byte {
+	if r.i < len(r.s) && r.s[r.i] > ' ' {
+		return r.s[r.i]
+	}
+	return r.skipBlanks()
+}
+
+func (r *Reader) skipBlanks() byte {
 	for ; r.i < len(r.s); r.i++ {
 		switch c := r.s[r.i]; c {
 		case ' ', '\t', '\n', '\r':
@@ -54,6 +62,12 @@ func (r *Reader) Next() byte {
 	}
 	return 0
 }
+
+// Rest is the text that has not been taken.
+func (r *Reader) Rest() string { return r.s[r.i:] }
+
+// Take takes n bytes that the caller knows to be whole values.
+func (r *Reader) Take(n int) { r.i += n }
 
 func (r *Reader) expect(c byte, what string) error {
 	if r.Next() != c {
@@ -127,7 +141,7 @@ func (r *Reader) Text() (string, error) {
 		return "", err
 	}
 	start, escaped, ascii := r.i, false, true
-	for ; r.i < len(r.s); r.i++ {
+	for r.i += Plain(r.s[r.i:]); r.i < len(r.s); r.i++ {
 		switch c := r.s[r.i]; {
 		case c == '"':
 			raw := r.s[start:r.i]
@@ -150,6 +164,34 @@ func (r *Reader) Text() (string, error) {
 	}
 	r.i = len(r.s)
 	return "", errors.New("a string without an end")
+}
+
+// Plain counts the bytes at the front of s that stand for themselves within a JSON string, however it is written: printable ASCII
+// but for the quotation mark and the backslash. (Eight at a time: byte by byte this was a third of what it takes to read a token's payload.)
+func Plain(s string) int {
+	const (
+		ones = 0x0101010101010101
+		tops = 0x80 * ones
+	)
+	i := 0
+	for ; len(s)-i >= 8; i += 8 {
+		word := s[i : i+8]
+		w := uint64(word[0]) | uint64(word[1])<<8 | uint64(word[2])<<16 | uint64(word[3])<<24 |
+			uint64(word[4])<<32 | uint64(word[5])<<40 | uint64(word[6])<<48 | uint64(word[7])<<56
+		// The top bit of a byte of (v - n*ones) &^ v says that the byte is below n, and that of v + ones that it is 0x7F or more.
+		// Borrows and carries can make that untrue of a byte only behind one of which it is true.
+		quote, backslash := w^'"'*ones, w^'\\'*ones
+		special := (w-' '*ones)&^w | (quote-ones)&^quote | (backslash-ones)&^backslash | (w + ones) | w
+		if special &= tops; special != 0 {
+			return i + bits.TrailingZeros64(special)/8
+		}
+	}
+	for ; i < len(s); i++ {
+		if c := s[i]; c < ' ' || c > '~' || c == '"' || c == '\\' {
+			break
+		}
+	}
+	return i
 }
 
 // unescape takes the rare way for the inside of a string with escapes; raw is valid UTF-8.

@@ -57,3 +57,19 @@ func FuzzSkip(f *testing.F) {
 		}
 	})
 }
+
+// The bytes that stand for themselves are the same whether they are looked at one by one or eight at a time.
+func FuzzPlain(f *testing.F) {
+	for _, text := range []string{"", "plain, and longer than a word is", `"`, `1234567"`, `12345678\`, "\x1f\x20", "\xff\x20\x20\x20\x20\x20\x20\x20", "\x7f", "\x80\x7f\x21\x22\x23!!!"} {
+		f.Add(text)
+	}
+	f.Fuzz(func(t *testing.T, text string) {
+		want := strings.IndexFunc(text, func(c rune) bool { return c < ' ' || c > '~' || c == '"' || c == '\\' })
+		if want < 0 {
+			want = len(text)
+		}
+		if got := Plain(text); got != want {
+			t.Errorf("%q: %d bytes, want %d", text, got, want)
+		}
+	})
+}

@@ -13,7 +13,13 @@ import (
 // user id. Members that a verifier has no use for are checked as JSON and passed over. Errors wrap ErrMalformed, or
 // ErrNotAToken where the JSON is sound but is no token.
 func DecodePayload(payload []byte) (*keystone.Token, error) {
-	d := decoder{jsonReader: newJSONReader(string(payload))}
+	return (*Catalogs)(nil).DecodePayload(payload)
+}
+
+// DecodePayload does what the function does, but for reading catalogs that it has. Tokens share them, so nothing may be written to
+// a token's catalog.
+func (c *Catalogs) DecodePayload(payload []byte) (*keystone.Token, error) {
+	d := decoder{jsonReader: newJSONReader(string(payload)), catalogs: c}
 	bodies := 0
 	if d.peek() != '{' {
 		if d.skip(); d.err == nil {
@@ -70,7 +76,8 @@ func scopes(t *keystone.Token) (n int) {
 
 type decoder struct {
 	jsonReader
-	t keystone.Token
+	t        keystone.Token
+	catalogs *Catalogs
 	// certificate is the thumbprint in oauth2_credential, if boundToIt.
 	certificate string
 	boundToIt   bool
@@ -268,13 +275,16 @@ func (d *decoder) roles() {
 	})
 }
 
-// catalog takes a v3 catalog. Entries that are not of that shape are passed over: OpenStack's own tokens have carried v2
-// catalogs in v3 bodies, and a service that nobody can find is no reason to refuse a user.
 func (d *decoder) catalog() {
-	if d.null() {
-		return
+	if !d.null() {
+		d.t.Catalog = d.keptOrRead()
 	}
-	d.t.Catalog = make(keystone.Catalog, 0, 8)
+}
+
+// readCatalog reads a v3 catalog. Entries that are not of that shape are passed over: OpenStack's own tokens have carried v2
+// catalogs in v3 bodies, and a service that nobody can find is no reason to refuse a user.
+func (d *decoder) readCatalog() keystone.Catalog {
+	catalog := make(keystone.Catalog, 0, 8)
 	d.elements("catalog", func() {
 		if d.peek() != '{' {
 			d.skip()
@@ -301,9 +311,10 @@ func (d *decoder) catalog() {
 			}
 		})
 		if s.Type != "" {
-			d.t.Catalog = append(d.t.Catalog, s)
+			catalog = append(catalog, s)
 		}
 	})
+	return catalog
 }
 
 func (d *decoder) endpoint(s *keystone.Service) {

@@ -321,6 +321,15 @@ func BenchmarkDecodePayload(b *testing.B) {
 			}
 		}
 	})
+	b.Run("ours-catalog-known", func(b *testing.B) {
+		b.ReportAllocs()
+		var known Catalogs
+		for b.Loop() {
+			if _, err := known.DecodePayload(body); err != nil {
+				b.Fatal(err)
+			}
+		}
+	})
 	b.Run("encoding-json", func(b *testing.B) {
 		b.ReportAllocs()
 		for b.Loop() {

@@ -9,6 +9,7 @@ import (
 	"unicode/utf8"
 
 	"authproxy/keystone"
+	"authproxy/keystone/strictjson"
 )
 
 // CatalogReport says what became of a token's service catalog.
@@ -23,28 +24,26 @@ type CatalogReport struct {
 	Skipped int
 }
 
-// catalogOf gives the value of X-Service-Catalog: a JSON list in ASCII on one line, or "" for no header. An empty list
-// is a value; an empty header would be none (Nova and Glance answer it with a 500).
-func catalogOf(t *keystone.Token, limit int) (text string, report CatalogReport) {
+// appendCatalog appends the value of X-Service-Catalog: a JSON list in ASCII on one line, or nothing for no header. An empty
+// list is a value; an empty header would be none (Nova and Glance answer it with a 500).
+func appendCatalog(b []byte, t *keystone.Token, limit int) ([]byte, CatalogReport) {
+	var report CatalogReport
+	from := len(b)
 	switch {
 	case t.V2Catalog != "":
 		var ok bool
-		if text, ok = oneLine([]byte(t.V2Catalog)); !ok || text[0] != '[' {
-			return "", CatalogReport{Broken: true}
+		if b, ok = appendOneLine(b, []byte(t.V2Catalog)); !ok || b[from] != '[' {
+			return b[:from], CatalogReport{Broken: true}
 		}
 	case t.Catalog != nil:
-		var b []byte
-		b, report.Skipped = appendV2(make([]byte, 0, 256+256*len(t.Catalog)), t.Catalog)
-		text = string(b)
-	default:
-		return "", report
+		b, report.Skipped = appendV2(b, t.Catalog)
 	}
-	report.Size = len(text)
-	if limit > 0 && len(text) > limit {
+	report.Size = len(b) - from
+	if limit > 0 && report.Size > limit {
 		report.TooLarge = true
-		return "", report
+		return b[:from], report
 	}
-	return text, report
+	return b, report
 }
 
 // A region holds the URLs that a v2 endpoint has for it.
@@ -133,57 +132,40 @@ func appendRegion(b []byte, r *region) []byte {
 // appendText writes a JSON string in printable ASCII.
 func appendText(b []byte, text string) []byte {
 	b = append(b, '"')
-	from := 0
-	for i := 0; i < len(text); {
-		c := text[i]
-		if ' ' <= c && c <= '~' && c != '"' && c != '\\' {
-			i++
+	for {
+		n := strictjson.Plain(text)
+		b = append(b, text[:n]...)
+		if text = text[n:]; text == "" {
+			return append(b, '"')
+		}
+		if c := text[0]; c == '"' || c == '\\' {
+			b = append(b, '\\', c)
+			text = text[1:]
 			continue
 		}
-		b = append(b, text[from:i]...)
-		if c == '"' || c == '\\' {
-			b = append(b, '\\', c)
-			i++
-		} else {
-			char, n := utf8.DecodeRuneInString(text[i:])
-			b = appendRune(b, char)
-			i += n
-		}
-		from = i
+		char, n := utf8.DecodeRuneInString(text)
+		b = appendRune(b, char)
+		text = text[n:]
 	}
-	return append(append(b, text[from:]...), '"')
 }
 
-// oneLine rewrites a JSON text so that any HTTP parser carries it: no white space between tokens, and characters
-// outside printable ASCII, which can only stand inside strings, as \u escapes. ok is false for what is not JSON.
-func oneLine(text []byte) (line string, ok bool) {
+// appendOneLine writes a JSON text so that any HTTP parser carries it: no white space between tokens, and characters outside
+// printable ASCII, which can only stand inside strings, as \u escapes. ok is false for what is not JSON.
+func appendOneLine(b, text []byte) (_ []byte, ok bool) {
 	var compact bytes.Buffer
 	if err := json.Compact(&compact, text); err != nil || compact.Len() == 0 {
-		return "", false
+		return b, false
 	}
-	b := compact.Bytes()
-	plain := true
-	for _, c := range b {
-		if c < ' ' || c > '~' {
-			plain = false
-			break
+	for rest := compact.Bytes(); len(rest) > 0; {
+		c, n := utf8.DecodeRune(rest)
+		if ' ' <= c && c <= '~' {
+			b = append(b, byte(c))
+		} else {
+			b = appendRune(b, c)
 		}
+		rest = rest[n:]
 	}
-	if plain {
-		return string(b), true
-	}
-	out := make([]byte, 0, len(b)+len(b)/4)
-	for len(b) > 0 {
-		c, n := utf8.DecodeRune(b)
-		switch {
-		case ' ' <= c && c <= '~':
-			out = append(out, byte(c))
-		default:
-			out = appendRune(out, c)
-		}
-		b = b[n:]
-	}
-	return string(out), true
+	return b, true
 }
 
 // appendRune writes a character as \u escapes.

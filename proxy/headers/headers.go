@@ -10,6 +10,7 @@ import (
 	"fmt"
 	"net/http"
 	"strings"
+	"sync"
 	"unicode"
 	"unicode/utf8"
 
@@ -26,7 +27,6 @@ const (
 const (
 	status        = "X-Identity-Status"
 	serviceStatus = "X-Service-Identity-Status"
-	catalogHeader = "X-Service-Catalog"
 )
 
 // Reasons why a good token cannot be turned into headers. The caller refuses the request with a reason code for each.
@@ -73,7 +73,7 @@ var table = []row{
 	// From the user token only. System scope too: a service token must not lend its scope to the user.
 	{user: "X-Is-Admin-Project", what: "is_admin_project", value: isAdminProject},
 	{user: "Openstack-System-Scope", what: "system scope", value: systemScope},
-	{user: catalogHeader, what: "catalog"}, // made by catalog.go
+	{user: "X-Service-Catalog", what: "catalog"}, // made by catalog.go
 
 	// Names of the first releases that services still fall back to.
 	{user: "X-Role", what: "role names", value: roleNames, empty: true},
@@ -130,11 +130,17 @@ func systemScope(t *keystone.Token) string {
 }
 
 func roleNames(t *keystone.Token) string {
-	names := make([]string, len(t.Roles))
-	for i, r := range t.Roles {
-		names[i] = r.Name
+	if len(t.Roles) == 1 {
+		return t.Roles[0].Name
 	}
-	return strings.Join(names, ",")
+	var names strings.Builder
+	for i, r := range t.Roles {
+		if i > 0 {
+			names.WriteByte(',')
+		}
+		names.WriteString(r.Name)
+	}
+	return names.String()
 }
 
 // Options say what goes into the headers of a user token.
@@ -169,24 +175,30 @@ func ParseEncoding(name string) (Encoding, error) {
 	return 0, fmt.Errorf("%q is no encoding of headers; write utf-8 or iso-8859-1", name)
 }
 
-// encode writes a value that checkValue has let pass.
-func (e Encoding) encode(what, v string) (string, error) {
-	if e == UTF8 || isASCII(v) {
-		return v, nil
+// append writes a value, or refuses it: see checkValue.
+func (e Encoding) append(b []byte, what, v string) ([]byte, error) {
+	if isPrintable(v) && (v == "" || v[0] != ' ' && v[len(v)-1] != ' ') {
+		return append(b, v...), nil
 	}
-	out := make([]byte, 0, len(v))
+	if err := checkValue(what, v); err != nil {
+		return nil, err
+	}
+	if e == UTF8 {
+		return append(b, v...), nil
+	}
 	for _, c := range v {
 		if c > 0xFF {
-			return "", fmt.Errorf("%w: %s has %U, which ISO-8859-1 does not", ErrUnsafe, what, c)
+			return nil, fmt.Errorf("%w: %s has %U, which ISO-8859-1 does not", ErrUnsafe, what, c)
 		}
-		out = append(out, byte(c))
+		b = append(b, byte(c))
 	}
-	return string(out), nil
+	return b, nil
 }
 
-func isASCII(v string) bool {
+// isPrintable says whether v is of printable ASCII characters alone, of which every encoding here makes the same bytes.
+func isPrintable(v string) bool {
 	for i := range len(v) {
-		if v[i] >= utf8.RuneSelf {
+		if v[i] < ' ' || v[i] > '~' {
 			return false
 		}
 	}
@@ -195,99 +207,82 @@ func isASCII(v string) bool {
 
 // Identity is the header block of one token, made once and shared by all requests that bring the token: read-only.
 type Identity struct {
-	user, service block
-	catalog       CatalogReport
+	text    string // lines "Name: value", each ended by CRLF
+	lines   int
+	catalog CatalogReport
 }
 
-// A block is header fields in both of the ways in which they are needed, with the bytes of both kept once.
-type block struct {
-	text   string // lines "Name: value", each ended by CRLF
-	fields []field
-}
+// Prepare makes the header block of a user token. Errors wrap ErrUnsafe or ErrNoProject.
+func Prepare(t *keystone.Token, o Options) (*Identity, error) { return prepare(t, o, false) }
 
-// A field shares its one-element slice, a part of the block's text, with every request it is set on.
-type field struct {
-	name   string
-	values []string
-}
+// PrepareService makes that of a service token.
+func PrepareService(t *keystone.Token, o Options) (*Identity, error) { return prepare(t, o, true) }
 
-func makeBlock(pairs [][2]string) block {
-	var text strings.Builder
-	for _, p := range pairs {
-		text.WriteString(p[0] + ": " + p[1] + "\r\n")
-	}
-	b := block{text: text.String(), fields: make([]field, len(pairs))}
-	at := 0
-	for i, p := range pairs {
-		from := at + len(p[0]) + len(": ")
-		at = from + len(p[1])
-		b.fields[i] = field{p[0], []string{b.text[from:at]}}
-		at += len("\r\n")
-	}
-	return b
-}
+// drafts are the buffers in which blocks are written before it is known how long they are.
+var drafts = sync.Pool{New: func() any { return new([]byte) }}
 
-func (b *block) set(h http.Header) {
-	for _, f := range b.fields {
-		h[f.name] = f.values
-	}
-}
+// maxDraft is the largest buffer to keep, in bytes: few catalogs are longer.
+const maxDraft = 64 << 10
 
-// Prepare makes the header block of a token. Errors wrap ErrUnsafe or ErrNoProject.
-func Prepare(t *keystone.Token, o Options) (*Identity, error) {
+func prepare(t *keystone.Token, o Options, service bool) (*Identity, error) {
 	if t.Version == 2 && t.Project == nil {
 		return nil, ErrNoProject
 	}
 	if err := checkRoles(t.Roles); err != nil {
 		return nil, err
 	}
+	draft := drafts.Get().(*[]byte)
+	b := (*draft)[:0]
+	defer func() {
+		if cap(b) <= maxDraft {
+			*draft = b
+			drafts.Put(draft)
+		}
+	}()
 	id := &Identity{}
-	var user, service [][2]string
-	for _, r := range table {
+	for i := range table {
+		r := &table[i]
+		name := r.user
+		if service {
+			name = r.service
+		}
+		if name == "" || r.value == nil && o.OmitCatalog {
+			continue
+		}
+		line := len(b)
+		b = append(append(b, name...), ": "...)
+		from := len(b)
+		var err error
 		if r.value == nil {
-			continue
-		}
-		v := r.value(t)
-		if v == "" && !r.empty {
-			continue
-		}
-		if err := checkValue(r.what, v); err != nil {
+			b, id.catalog = appendCatalog(b, t, o.MaxCatalog)
+		} else if b, err = o.Encoding.append(b, r.what, r.value(t)); err != nil {
 			return nil, err
 		}
-		v, err := o.Encoding.encode(r.what, v)
-		if err != nil {
-			return nil, err
+		if len(b) == from && !r.empty {
+			b = b[:line]
+			continue
 		}
-		user = append(user, [2]string{r.user, v})
-		if r.service != "" {
-			service = append(service, [2]string{r.service, v})
-		}
+		b = append(b, "\r\n"...)
+		id.lines++
 	}
-	if !o.OmitCatalog {
-		var text string
-		if text, id.catalog = catalogOf(t, o.MaxCatalog); text != "" {
-			user = append(user, [2]string{catalogHeader, text})
-		}
-	}
-	id.user, id.service = makeBlock(user), makeBlock(service)
+	id.text = string(b)
 	return id, nil
 }
 
-// Set writes the headers of a confirmed user token. Set does not remove what it has no value for.
-func (id *Identity) Set(h http.Header) { id.user.set(h) }
-
-// SetService writes the headers of a confirmed service token.
-func (id *Identity) SetService(h http.Header) { id.service.set(h) }
+// Set writes the headers of a confirmed token. It does not remove what it has no value for.
+func (id *Identity) Set(h http.Header) {
+	values := make([]string, id.lines)
+	text := id.text
+	for i := range values {
+		var line, name string
+		line, text, _ = strings.Cut(text, "\r\n")
+		name, values[i], _ = strings.Cut(line, ": ")
+		h[name] = values[i : i+1 : i+1]
+	}
+}
 
 // Append appends what Set sets to the head of a request, and says how many lines that are.
-func (id *Identity) Append(head []byte) ([]byte, int) {
-	return append(head, id.user.text...), len(id.user.fields)
-}
-
-// AppendService does so for SetService.
-func (id *Identity) AppendService(head []byte) ([]byte, int) {
-	return append(head, id.service.text...), len(id.service.fields)
-}
+func (id *Identity) Append(head []byte) ([]byte, int) { return append(head, id.text...), id.lines }
 
 // Catalog says what became of the token's service catalog.
 func (id *Identity) Catalog() CatalogReport { return id.catalog }

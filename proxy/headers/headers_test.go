@@ -118,9 +118,13 @@ func TestEncoding(t *testing.T) {
 			if err != nil {
 				return
 			}
+			service, err := PrepareService(token, Options{Encoding: encoding})
+			if err != nil {
+				t.Fatal(err)
+			}
 			got := http.Header{}
 			id.Set(got)
-			id.SetService(got)
+			service.Set(got)
 			for name, want := range map[string]string{
 				"X-User-Name": tt.wantUser, "X-User": tt.wantUser, "X-Service-User-Name": tt.wantUser,
 				"X-Roles": tt.wantRole, "X-Role": tt.wantRole, "X-Service-Roles": tt.wantRole,
@@ -154,12 +158,12 @@ func TestSetService(t *testing.T) {
 	token := v3Project()
 	token.System = true // cannot be with a project; shows that the scope is not written for a service
 	token.Catalog = keystone.Catalog{}
-	id, err := Prepare(token, Options{})
+	id, err := PrepareService(token, Options{})
 	if err != nil {
 		t.Fatal(err)
 	}
 	got := http.Header{}
-	id.SetService(got)
+	id.Set(got)
 	compare(t, got, map[string]string{
 		"X-Service-Identity-Status": "Confirmed", "X-Service-Roles": "member,reader",
 		"X-Service-User-Id": "u1", "X-Service-User-Name": "alice",
@@ -202,12 +206,14 @@ func TestPrepareRefuses(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			token := v3Project()
 			tt.change(token)
-			id, err := Prepare(token, Options{})
-			if !errors.Is(err, tt.want) {
-				t.Fatalf("error %v, want %v", err, tt.want)
-			}
-			if (id == nil) != (err != nil) {
-				t.Errorf("a block and an error: %v, %v", id, err)
+			for _, prepare := range []func(*keystone.Token, Options) (*Identity, error){Prepare, PrepareService} {
+				id, err := prepare(token, Options{})
+				if !errors.Is(err, tt.want) {
+					t.Fatalf("error %v, want %v", err, tt.want)
+				}
+				if (id == nil) != (err != nil) {
+					t.Errorf("a block and an error: %v, %v", id, err)
+				}
 			}
 		})
 	}

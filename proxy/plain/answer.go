@@ -13,7 +13,8 @@ import (
 	"time"
 )
 
-// answer is the ResponseWriter of a plain request. What it writes is what net/http's does for a request of HTTP/1.1 without a body.
+// answer is the ResponseWriter of a plain request. What it writes is what net/http's does for a request of HTTP/1.1 whose
+// body, if any, was read.
 type answer struct {
 	c      *conn
 	r      *http.Request

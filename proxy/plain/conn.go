@@ -1,6 +1,7 @@
 package plain
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"log"
@@ -127,27 +128,35 @@ func (c *conn) wind() {
 	}
 }
 
-// maxPieces bounds in how many pieces a head may come. Each makes for another look at all of it.
+// maxPieces bounds in how many pieces a request may come. Each makes for another look at all of its head.
 const maxPieces = 16
+
+// bodyWait is how long a body may take to come. Handlers that would begin before it is there are for net/http.
+const bodyWait = 500 * time.Millisecond
 
 // request answers the request that data begins with, if it is plain.
 func (c *conn) request(w *work, data []byte) next {
 	found := w.head.parse(data, c.last)
-	for pieces := 1; found == partial; pieces++ {
+	for before, pieces := plainHead, 1; found == partial || found == partialBody; pieces++ {
 		if pieces == maxPieces {
 			return handItOver
 		}
-		if pieces == 1 {
-			c.arm(within(orElse(c.l.server.ReadHeaderTimeout, c.l.server.ReadTimeout)))
+		if found != before {
+			before = found
+			if found == partial {
+				c.arm(within(orElse(c.l.server.ReadHeaderTimeout, c.l.server.ReadTimeout)))
+			} else {
+				c.arm(within(bodyWait))
+			}
 		}
 		var err error
 		data, err = c.nc.Fill()
 		switch {
 		case err == nil:
 			found = w.head.parse(data, c.last)
-		case isTimeout(err):
+		case isTimeout(err) && found == partial:
 			return closeIt
-		default: // the end, or no room for more
+		default: // the end, no room for more, or a body that takes its time
 			return handItOver
 		}
 	}
@@ -163,7 +172,11 @@ func (c *conn) request(w *work, data []byte) next {
 	}
 	c.last = longest
 	r.RemoteAddr = c.remote
-	c.nc.Skip(w.head.size)
+	size := w.head.size + w.head.body
+	if w.head.body > 0 {
+		r.Body = &Body{all: bytes.Clone(data[w.head.size:size])}
+	}
+	c.nc.Skip(size)
 
 	a := &x.answer
 	a.c, a.r, a.out = c, r, w.out[:0]

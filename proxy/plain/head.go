@@ -21,6 +21,7 @@ const (
 type head struct {
 	method, target, host []byte
 	size                 int // in bytes, with the blank line
+	body                 int // Content-Length; the body stands behind the head
 	fields               [maxFields]field
 	n                    int // of fields
 	small                int // bytes of target, host and fields that share a string
@@ -35,10 +36,14 @@ type field struct {
 type finding int
 
 const (
-	plainHead finding = iota
-	partial           // a head that has no end yet
-	other             // for net/http to judge
+	plainHead   finding = iota // and all of the body, if it has one
+	partial                    // a head that has no end yet
+	partialBody                // a head, and not yet all of the body
+	other                      // for net/http to judge
 )
+
+// maxBody bounds the body of a plain request, which is handed on in one piece, in bytes.
+const maxBody = 8 << 10
 
 // authToken begins the line of which the value is looked at only once where it comes again: it is most of a head.
 const authToken = "X-Auth-Token: "
@@ -47,9 +52,10 @@ const authToken = "X-Auth-Token: "
 //
 // It accepts less than net/http does, and nothing that net/http does not: HTTP/1.1, a common method, a path for a target, one
 // Host, lines ended by CRLF, names of letters, digits and dashes, values of visible ASCII, blanks and tabs. No field may be one
-// that says how the body is framed or what becomes of the connection, but for "Content-Length: 0" and "Connection: keep-alive".
+// that says how the body is framed or what becomes of the connection, but for "Connection: keep-alive" and one Content-Length: of
+// at most maxBody where the method has a body, in digits without a zero in front, and of 0 elsewhere.
 func (h *head) parse(data []byte, last string) finding {
-	h.n, h.small, h.host = 0, 0, nil
+	h.n, h.small, h.host, h.body = 0, 0, nil, 0
 	end := bytes.IndexByte(data, '\n')
 	if end < 0 {
 		return partial
@@ -57,7 +63,7 @@ func (h *head) parse(data []byte, last string) finding {
 	if !h.requestLine(data[:end]) {
 		return other
 	}
-	bodiless := false
+	framed := false
 	for at := end + 1; ; at += end + 1 {
 		rest, same := data[at:], 0
 		if last != "" && len(rest) > len(authToken)+len(last) && string(rest[:len(authToken)]) == authToken &&
@@ -103,10 +109,11 @@ func (h *head) parse(data []byte, last string) finding {
 				return other
 			}
 		case lengthField:
-			if bodiless || string(text) != "0" {
+			var ok bool
+			if h.body, ok = parseLength(text); !ok || framed || h.body > 0 && !mayHaveBody(h.method) {
 				return other
 			}
-			bodiless = true
+			framed = true
 		case difficultField:
 			return other
 		}
@@ -117,10 +124,38 @@ func (h *head) parse(data []byte, last string) finding {
 			h.small += len(text)
 		}
 	}
-	if h.host == nil {
+	switch {
+	case h.host == nil:
 		return other
+	case len(data)-h.size < h.body:
+		return partialBody
 	}
 	return plainHead
+}
+
+// parseLength reads a Content-Length of at most maxBody.
+func parseLength(text []byte) (n int, ok bool) {
+	if len(text) == 0 || text[0] == '0' && len(text) > 1 {
+		return 0, false
+	}
+	for _, c := range text {
+		if c < '0' || c > '9' {
+			return 0, false
+		}
+		if n = 10*n + int(c-'0'); n > maxBody {
+			return 0, false
+		}
+	}
+	return n, true
+}
+
+// mayHaveBody is false for the methods of which bodies mean nothing (RFC 9110, section 9.3), so that servers treat them differently.
+func mayHaveBody(method []byte) bool {
+	switch string(method) {
+	case http.MethodPost, http.MethodPut, http.MethodPatch:
+		return true
+	}
+	return false
 }
 
 // requestLine takes a line with its CR.
@@ -301,7 +336,7 @@ func (h *head) fill(r *http.Request, u *url.URL, values []string) (longest strin
 		return "", false
 	}
 	r.Proto, r.ProtoMajor, r.ProtoMinor = "HTTP/1.1", 1, 1
-	r.Host, r.Body = cut(len(h.host)), http.NoBody
+	r.Host, r.Body, r.ContentLength = cut(len(h.host)), http.NoBody, int64(h.body)
 	r.Header = make(http.Header, h.n)
 	if h.n > len(values) {
 		values = make([]string, h.n)

@@ -2,6 +2,7 @@ package plain
 
 import (
 	"bufio"
+	"io"
 	"net/http"
 	"net/url"
 	"reflect"
@@ -38,15 +39,17 @@ func check(t *testing.T, data []byte, last string) finding {
 	if !reflect.DeepEqual(r.Header, want.Header) {
 		t.Errorf("%q: got header %q, want %q", data, r.Header, want.Header)
 	}
-	if want.Body != http.NoBody || r.Body != http.NoBody || want.ContentLength != 0 || r.ContentLength != 0 || len(want.TransferEncoding) > 0 || want.Trailer != nil {
-		t.Errorf("%q has a body for net/http", data)
+	body, err := io.ReadAll(want.Body)
+	if err != nil || string(body) != string(data[h.size:h.size+h.body]) || want.ContentLength != r.ContentLength || r.ContentLength != int64(h.body) ||
+		len(want.TransferEncoding) > 0 || want.Trailer != nil {
+		t.Errorf("%q: %d bytes of body, for net/http %d: %q (%v)", data, h.body, want.ContentLength, body, err)
 	}
 	rest := make([]byte, in.Buffered())
 	if _, err := in.Read(rest); len(rest) > 0 && err != nil {
 		t.Fatal(err)
 	}
-	if len(data) < 4096 && string(rest) != string(data[h.size:]) {
-		t.Errorf("%q: the next request begins at %q, for net/http at %q", data, data[h.size:], rest)
+	if len(data) < 4096 && string(rest) != string(data[h.size+h.body:]) {
+		t.Errorf("%q: the next request begins at %q, for net/http at %q", data, data[h.size+h.body:], rest)
 	}
 	if len(longest) > 0 && longest != want.Header.Get("X-Auth-Token") {
 		t.Errorf("%q: %q is not the token", data, longest)
@@ -119,7 +122,19 @@ func TestHeads(t *testing.T) {
 		"a target of UTF-8":        {"GET /\xc3\xa9 HTTP/1.1\r\nHost: h\r\n\r\n", other},
 		"POST without a body":      {"POST / HTTP/1.1\r\nHost: h\r\nContent-Length: 0\r\n\r\n", plainHead},
 		"POST without a length":    {"POST / HTTP/1.1\r\nHost: h\r\n\r\n", plainHead},
-		"a body":                   {"POST / HTTP/1.1\r\nHost: h\r\nContent-Length: 2\r\n\r\nhi", other},
+		"a body":                   {"POST / HTTP/1.1\r\nHost: h\r\nContent-Length: 2\r\n\r\nhi", plainHead},
+		"a request behind a body":  {"PUT / HTTP/1.1\r\nHost: h\r\ncontent-length: 12\r\n\r\nGET / HTTP/1GET / HTTP/1.1\r\n\r\n", plainHead},
+		"half a body":              {"PATCH / HTTP/1.1\r\nHost: h\r\nContent-Length: 2\r\n\r\nh", partialBody},
+		"no body yet":              {"POST / HTTP/1.1\r\nHost: h\r\nContent-Length: 8192\r\n\r\n", partialBody},
+		"a body that is too long":  {"POST / HTTP/1.1\r\nHost: h\r\nContent-Length: 8193\r\n\r\n", other},
+		"a length beyond numbers":  {"POST / HTTP/1.1\r\nHost: h\r\nContent-Length: 18446744073709551618\r\n\r\nhi", other},
+		"a length in hexadecimal":  {"POST / HTTP/1.1\r\nHost: h\r\nContent-Length: 0x2\r\n\r\nhi", other},
+		"a zero before a length":   {"POST / HTTP/1.1\r\nHost: h\r\nContent-Length: 02\r\n\r\nhi", other},
+		"a length below zero":      {"POST / HTTP/1.1\r\nHost: h\r\nContent-Length: -2\r\n\r\nhi", other},
+		"lengths that differ":      {"POST / HTTP/1.1\r\nHost: h\r\nContent-Length: 0\r\nContent-Length: 2\r\n\r\nhi", other},
+		"a length and chunks":      {"POST / HTTP/1.1\r\nHost: h\r\nContent-Length: 2\r\nTransfer-Encoding: chunked\r\n\r\nhi", other},
+		"a body of GET":            {get + "Content-Length: 2\r\n\r\nhi", other},
+		"a body of DELETE":         {"DELETE / HTTP/1.1\r\nHost: h\r\nContent-Length: 2\r\n\r\nhi", other},
 		"two lengths":              {"POST / HTTP/1.1\r\nHost: h\r\nContent-Length: 0\r\nContent-Length: 0\r\n\r\n", other},
 		"a length of +0":           {"POST / HTTP/1.1\r\nHost: h\r\nContent-Length: +0\r\n\r\n", other},
 		"a length of 00":           {"POST / HTTP/1.1\r\nHost: h\r\nContent-Length: 00\r\n\r\n", other},
@@ -189,6 +204,7 @@ func FuzzHead(f *testing.F) {
 		"GET / HTTP/1.1\r\nHost: h\r\nX-Auth-Token: " + token + "\r\n\r\nGET / HTTP/1.1\r\n",
 		"POST /v2/a?b=%zz HTTP/1.1\r\nhost: [::1]:80\r\ncontent-length: 0\r\nConnection: keep-alive\r\nAccept:\t*/* \r\n\r\n",
 		"GET //a/%2e%2e;x/?? HTTP/1.1\r\nHost: h\r\nx-a: b\r\nX-B: c\r\n\r\n",
+		"PUT /a HTTP/1.1\r\nHost: h\r\nContent-Length: 3\r\n\r\n\r\n\r\nGET / HTTP/1.1\r\n",
 	} {
 		f.Add([]byte(s), token)
 		f.Add([]byte(s), "")

@@ -1,7 +1,7 @@
 // Package plain answers plain HTTP/1.1 requests at less cost than net/http's server, and leaves all others to it.
 //
-// A plain request is one that can be read in one way only (see head.parse), has no body and is all in the buffer that it was
-// received into. The first request on a connection that is anything else hands the connection, with every byte that was not yet
+// A plain request is one that can be read in one way only (see head.parse) and is all in the buffer that it was received into, with
+// its body, if it has one. The first request on a connection that is anything else hands the connection, with every byte that was not yet
 // used, to net/http for the rest of its life. So nothing difficult is judged here, and what is accepted here is accepted there as
 // the same request, as a fuzz test says.
 package plain

@@ -37,8 +37,9 @@ const get = "GET /%d HTTP/1.1\r\nHost: h\r\n\r\n"
 // A connection is handed over with the first request that is not plain, and stays so; nothing that was sent is lost or doubled.
 func TestHandingOver(t *testing.T) {
 	post := "POST /2 HTTP/1.1\r\nHost: h\r\nContent-Length: 5\r\n\r\nhello"
-	text := fmt.Sprintf(get, 0) + fmt.Sprintf(get, 1) + post + fmt.Sprintf(get, 3) + "GET /4 HTTP/1.1\r\nHost: h\r\nConnection: close\r\n\r\n"
-	want := []string{"plain /0 <nil>", "plain /1 <nil>", "standard /2 hello<nil>", "standard /3 <nil>", "standard /4 <nil>"}
+	chunked := "POST /3 HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nhi\r\n0\r\n\r\n"
+	text := fmt.Sprintf(get, 0) + post + fmt.Sprintf(get, 1) + chunked + post + "GET /4 HTTP/1.1\r\nHost: h\r\nConnection: close\r\n\r\n"
+	want := []string{"plain /0 <nil>", "plain /2 hello<nil>", "plain /1 <nil>", "standard /3 hi<nil>", "standard /2 hello<nil>", "standard /4 <nil>"}
 	address, _ := serve(t, true, who, nil)
 	for _, sizes := range [][]int{{len(text)}, {1}, {7}, {len(text) - 90}, {40, 3}} {
 		c := dial(t, address)
@@ -75,6 +76,46 @@ func TestHandingOver(t *testing.T) {
 		}
 		if _, err := in.ReadByte(); err != io.EOF {
 			t.Errorf("after the last answer: %v", err)
+		}
+	}
+}
+
+// A body that takes its time, or never comes whole, is for net/http, whose Handler begins before it is there.
+func TestSlowBodies(t *testing.T) {
+	entered := make(chan bool, 1)
+	address, _ := serve(t, true, func(w http.ResponseWriter, r *http.Request) {
+		entered <- isPlain(w)
+		who(w, r)
+	}, nil)
+	const head = "PUT /x HTTP/1.1\r\nHost: h\r\nContent-Length: 5\r\n\r\n"
+	for _, tt := range []struct {
+		begin, rest, want string
+		plain             bool
+	}{
+		{head + "hello", "", "plain /x hello<nil>", true},
+		{head, "hello", "standard /x hello<nil>", false},
+		{head + "he", "llo", "standard /x hello<nil>", false},
+		{head + "he", "", "standard /x heunexpected EOF", false},
+	} {
+		c := dial(t, address)
+		if _, err := io.WriteString(c, tt.begin); err != nil {
+			t.Fatal(err)
+		}
+		if tt.rest == "" {
+			_ = c.(*net.TCPConn).CloseWrite()
+		}
+		if plain := <-entered; plain != tt.plain {
+			t.Errorf("%q: plain %v", tt.begin, plain)
+		}
+		if _, err := io.WriteString(c, tt.rest); err != nil && tt.rest != "" {
+			t.Fatal(err)
+		}
+		res, err := http.ReadResponse(bufio.NewReader(c), nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if body, _ := io.ReadAll(res.Body); string(body) != tt.want {
+			t.Errorf("%q, then %q: %q, want %q", tt.begin, tt.rest, body, tt.want)
 		}
 	}
 }

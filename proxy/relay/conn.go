@@ -107,15 +107,15 @@ func (c *conn) do(ctx context.Context, q *Request) error {
 	return err
 }
 
-// frame adds to a head what says where the body ends and what becomes of the connection.
+// frame adds to a head what says where the body ends and what becomes of the connection, and the body that is in memory.
 func (c *conn) frame(head []byte, q *Request) []byte {
 	switch {
 	case q.Body != nil && q.Length < 0:
 		head = append(head, "Transfer-Encoding: chunked\r\n"...)
 	case q.Body != nil:
-		head = append(head, "Content-Length: "...)
-		head = strconv.AppendInt(head, q.Length, 10)
-		head = append(head, "\r\n"...)
+		head = appendLength(head, q.Length)
+	case len(q.Whole) > 0:
+		head = appendLength(head, int64(len(q.Whole)))
 	case q.Method == "POST" || q.Method == "PUT" || q.Method == "PATCH":
 		head = append(head, "Content-Length: 0\r\n"...)
 	}
@@ -127,7 +127,11 @@ func (c *conn) frame(head []byte, q *Request) []byte {
 	case c.client.DisableKeepAlives:
 		head = append(head, "Connection: close\r\n"...)
 	}
-	return append(head, "\r\n"...)
+	return append(append(head, "\r\n"...), q.Whole...)
+}
+
+func appendLength(head []byte, n int64) []byte {
+	return append(strconv.AppendInt(append(head, "Content-Length: "...), n, 10), "\r\n"...)
 }
 
 // send writes the head; with wait it also waits for the first bytes of the answer, which saves trying to read them too early.

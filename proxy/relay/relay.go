@@ -47,6 +47,8 @@ type Request struct {
 	// Body is nil for a request without one. Length is that of Body, -1 for one that is not known before.
 	Body   io.Reader
 	Length int64
+	// Whole is a body that is in memory, instead of Body: it is sent in one piece with the head. Do appends it to Head, too.
+	Whole []byte
 	// Continue says that the request expects "100 Continue" before its body is sent.
 	Continue bool
 	// Upgrade is the protocol that the client asks to switch to, "" for none.
@@ -79,7 +81,7 @@ func (e *BodyError) Unwrap() error { return e.Err }
 var errStale = errors.New("the upstream closed the connection, or spoke on it without being asked")
 
 // Do sends a request and gives the answer, which must be closed. Where a connection that was used before turns out to be
-// closed, the request is sent once more on a new one: if nothing of it was sent, or if it is idempotent, has no body and
+// closed, the request is sent once more on a new one: if nothing of it was sent, or if it is idempotent, has no Body and
 // nothing came back (RFC 9110, section 9.2.2).
 func (c *Client) Do(ctx context.Context, q *Request) (*Response, error) {
 	for fresh := c.DisableKeepAlives; ; {

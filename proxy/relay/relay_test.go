@@ -530,3 +530,54 @@ func TestEndOfAnEndlessAnswer(t *testing.T) {
 	res.Close()
 	wg.Wait()
 }
+
+// A body that is in memory goes out with its head, whole each time it is sent, and its connection is used again.
+func TestWholeBody(t *testing.T) {
+	var dialed atomic.Int64
+	received := make(chan string, 8)
+	var wg sync.WaitGroup
+	defer wg.Wait()
+	c := &Client{Dial: func(context.Context) (net.Conn, error) {
+		here, there := net.Pipe()
+		last := dialed.Add(1) == 1
+		wg.Go(func() {
+			defer there.Close()
+			r := bufio.NewReader(there)
+			for n := 1; ; n++ {
+				q, err := http.ReadRequest(r)
+				if err != nil {
+					return
+				}
+				body, _ := io.ReadAll(q.Body)
+				received <- fmt.Sprint(q.Header["Content-Length"], " ", string(body))
+				if last && n == 3 {
+					return // without an answer
+				}
+				if _, err := io.WriteString(there, "HTTP/1.1 204 No Content\r\n\r\n"); err != nil {
+					return
+				}
+			}
+		})
+		return here, nil
+	}}
+	defer c.CloseIdle()
+	q := &Request{Method: "PUT", Head: []byte("PUT / HTTP/1.1\r\nHost: h\r\n"), Whole: []byte("hello"), Idempotent: true, Events: &events{}}
+	for range 3 {
+		res, err := c.Do(t.Context(), q)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := res.Next(); err != io.EOF {
+			t.Fatal(err)
+		}
+		res.Close()
+	}
+	for range 4 { // the third was sent twice
+		if got := <-received; got != "[5] hello" {
+			t.Errorf("the upstream got %q", got)
+		}
+	}
+	if len(received) > 0 || dialed.Load() != 2 {
+		t.Errorf("%d more requests, %d connections", len(received), dialed.Load())
+	}
+}

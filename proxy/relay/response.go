@@ -40,7 +40,7 @@ func (c *conn) readAnswer(q *Request, proceed func()) error {
 		switch {
 		case h.code == 101:
 			// A body on its way would become the first bytes of the other protocol.
-			if q.Upgrade == "" || q.Body != nil || !strings.EqualFold(h.upgrade, q.Upgrade) {
+			if q.Upgrade == "" || q.Body != nil || len(q.Whole) > 0 || !strings.EqualFold(h.upgrade, q.Upgrade) {
 				return fmt.Errorf("the upstream switches to protocol %q, and %q was asked for", h.upgrade, q.Upgrade)
 			}
 			c.res = Response{Code: h.code, Fields: c.fields, c: c}

@@ -9,6 +9,8 @@ import (
 	"runtime"
 	"strings"
 	"sync"
+	"sync/atomic"
+	"time"
 
 	"golang.org/x/crypto/argon2"
 )
@@ -39,11 +41,13 @@ const (
 // takes passwords of any length and bytes. The strings are those of the Argon2 reference program,
 // $argon2id$v=19$m=19456,t=2,p=1$salt$hash, so that stronger costs and other algorithms can stand beside them.
 //
-// Hashing is slow on purpose. At most half of the processors do it at a time (one at least), so that a burst of log-ins
-// delays other log-ins but not the validation of tokens, and memory stays bounded. Turns are fair by address, see turns.
+// Hashing is slow on purpose. All processors may do it at a time, but only half of them (one at least) within a second of other
+// work, see Others: so a burst of log-ins delays other log-ins but not the validation of tokens, and memory stays bounded. Turns are
+// fair by address, see turns.
 type Hasher struct {
 	params Params
 	turns  turns
+	others atomic.Int64 // when there was other work, in Unix nanoseconds
 	dummy  func() string
 	// check is the work of a Verify; tests count it.
 	check func(stored, password string) (bool, error)
@@ -54,13 +58,19 @@ func NewHasher(p Params) *Hasher {
 	if p == (Params{}) {
 		p = DefaultParams
 	}
-	return &Hasher{
-		params: p,
-		turns:  turns{free: max(1, runtime.GOMAXPROCS(0)/2)},
-		check:  verify,
-		dummy:  sync.OnceValue(func() string { return p.hash(rand.Text()) }),
-	}
+	h := &Hasher{params: p, check: verify, dummy: sync.OnceValue(func() string { return p.hash(rand.Text()) })}
+	processors := runtime.GOMAXPROCS(0)
+	h.turns = turns{most: processors, few: max(1, processors/2), isBusy: func() bool {
+		return time.Since(time.Unix(0, h.others.Load())) < othersCount
+	}}
+	return h
 }
+
+// othersCount is for how long other work leaves processors to more of its kind.
+const othersCount = time.Second
+
+// Others notes that there is work other than hashing.
+func (h *Hasher) Others() { h.others.Store(time.Now().UnixNano()) }
 
 // Hash makes the string to store. It returns fault.ErrBusy where too many are waiting.
 func (h *Hasher) Hash(ctx context.Context, password string) (string, error) {

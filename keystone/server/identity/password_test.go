@@ -108,10 +108,18 @@ func TestUnknownUserCostsTheSame(t *testing.T) {
 func TestTurns(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		h := NewHasher(cheap)
-		if got, want := h.turns.free, max(1, runtime.GOMAXPROCS(0)/2); got != want {
-			t.Errorf("%d at a time, want %d", got, want)
+		processors := runtime.GOMAXPROCS(0)
+		if h.turns.most != processors || h.turns.few != max(1, processors/2) || h.turns.isBusy() {
+			t.Errorf("%+v", &h.turns)
 		}
-		for range h.turns.free {
+		h.Others()
+		if time.Sleep(othersCount - 1); !h.turns.isBusy() {
+			t.Error("other work does not count for a second")
+		}
+		if time.Sleep(time.Nanosecond); h.turns.isBusy() {
+			t.Error("other work counts for more than a second")
+		}
+		for range h.turns.most {
 			if _, err := h.turns.take(t.Context(), ""); err != nil {
 				t.Fatal(err)
 			}

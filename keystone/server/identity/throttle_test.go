@@ -192,7 +192,7 @@ func TestLockout(t *testing.T) {
 func TestManyAtOnce(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		m, hashes := guarded(t, Throttle{MaxDelay: time.Minute})
-		m.Hasher.turns.free = 1
+		m.Hasher.turns.most = 1
 		var group sync.WaitGroup
 		for range maxWaitingFrom - 1 {
 			group.Go(func() { try(t, m, by("alice", "wrong", "a")) })
@@ -208,7 +208,7 @@ func TestManyAtOnce(t *testing.T) {
 func TestQueueIsShared(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		h := NewHasher(cheap)
-		for range h.turns.free {
+		for range h.turns.most {
 			if _, err := h.turns.take(t.Context(), ""); err != nil {
 				t.Fatal(err)
 			}

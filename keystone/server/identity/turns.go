@@ -23,9 +23,12 @@ const (
 // from which somebody waits take turns, and those from one address go in the order in which they came: so a flood from one address
 // gets no more turns than a single log-in from elsewhere.
 type turns struct {
-	mu sync.Mutex
-	// free is how many more may begin now; above 0 nobody waits.
-	free int
+	// most may do it at a time, but only few while isBusy, which may be nil, says that there is other work as well.
+	most, few int
+	isBusy    func() bool
+
+	mu    sync.Mutex
+	begun int // and not done
 	// lines are those who wait, one for each address, never empty; the first is next.
 	lines   []line
 	waiting int
@@ -73,8 +76,8 @@ func (t *turns) join(address string) (mine chan struct{}, err error) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	mine = make(chan struct{})
-	if t.free > 0 {
-		t.free--
+	if t.waiting == 0 && t.mayBegin() {
+		t.begun++
 		close(mine)
 		return mine, nil
 	}
@@ -92,20 +95,25 @@ func (t *turns) join(address string) (mine chan struct{}, err error) {
 	return mine, nil
 }
 
-// next ends a turn, which goes to the first of the first line; that line goes to the end.
+// mayBegin says whether one more may begin now. One always may where nobody has: whoever waits is let in by one that is done.
+func (t *turns) mayBegin() bool {
+	return t.begun < t.few || t.begun < t.most && (t.isBusy == nil || !t.isBusy())
+}
+
+// next ends a turn. Those who may begin now are the first of the first line, and so on; each time that line goes to the end.
 func (t *turns) next() {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	if len(t.lines) == 0 {
-		t.free++
-		return
-	}
-	first := t.lines[0]
-	t.lines = slices.Delete(t.lines, 0, 1)
-	close(first.who[0])
-	t.waiting--
-	if first.who = first.who[1:]; len(first.who) > 0 {
-		t.lines = append(t.lines, first)
+	t.begun--
+	for len(t.lines) > 0 && t.mayBegin() {
+		t.begun++
+		first := t.lines[0]
+		t.lines = slices.Delete(t.lines, 0, 1)
+		close(first.who[0])
+		t.waiting--
+		if first.who = first.who[1:]; len(first.who) > 0 {
+			t.lines = append(t.lines, first)
+		}
 	}
 }
 
