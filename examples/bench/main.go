@@ -77,6 +77,11 @@ func run(ctx context.Context, args []string, stdout io.Writer) (err error) {
 	if err != nil {
 		return fmt.Errorf("-only: %w", err)
 	}
+	if s.results != "" { // an hour later would be too late
+		if _, err := os.Stat(filepath.Dir(s.results)); err != nil {
+			return fmt.Errorf("the folder for the results: %w", err)
+		}
+	}
 	upstream, err := startUpstream()
 	if err != nil {
 		return err

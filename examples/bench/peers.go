@@ -74,7 +74,7 @@ func nginx(b *bench, listen string, _ bool) ([]string, error) {
 	config := filepath.Join(b.dir, "nginx.conf")
 	return []string{program, "-c", config, "-p", b.dir, "-e", filepath.Join(b.dir, "nginx.log")}, os.WriteFile(config, fmt.Appendf(nil, `
 daemon off; worker_processes 1; pid %[1]s/nginx.pid;
-events { worker_connections 4096; }
+events { worker_connections 19000; }
 http {
   access_log off; keepalive_requests 1000000000; large_client_header_buffers 8 64k;
   client_body_temp_path %[1]s/body; proxy_temp_path %[1]s/proxy; fastcgi_temp_path %[1]s/f; uwsgi_temp_path %[1]s/u; scgi_temp_path %[1]s/s;
@@ -107,7 +107,7 @@ func haproxy(verify bool) func(*bench, string, bool) ([]string, error) {
 		config := filepath.Join(b.dir, fmt.Sprintf("haproxy-%t.cfg", verify))
 		return []string{program, "-db", "-f", config}, os.WriteFile(config, fmt.Appendf(nil, `
 global
-  maxconn 4096
+  maxconn 9500
   nbthread 1
   tune.bufsize 65536
 defaults

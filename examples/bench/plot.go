@@ -11,7 +11,7 @@ import (
 // Size of a panel, and the room around its axes.
 const (
 	panelWidth, panelHeight = 430, 360
-	left, right, top, foot  = 56, 24, 36, 44
+	left, right, top, foot  = 56, 32, 36, 44
 	legendLine              = 18
 )
 

@@ -34,14 +34,15 @@ type setting struct {
 // sweeps measures cost against connections, size of the token and number of tokens.
 func (b *bench) sweeps(ctx context.Context, running []*instance) ([]sweep, error) {
 	var connections, numbers []int
-	for n := 1; n <= 512; n *= 2 {
+	for n := 1; n <= fewConnections; n *= 2 {
 		connections = append(connections, n)
 	}
+	connections = append(connections, 2048, manyConnections)
 	for n := 1; n <= b.tokens; n *= 10 {
 		numbers = append(numbers, n)
 	}
 	byConnections, err := b.sweep(ctx, running, "connections", "", connections, func(p *peer, n int) (setting, bool) {
-		return setting{b.scenario(p, hot), n, 0, float64(n)}, p.command != nil
+		return setting{b.scenario(p, hot), n, 0, float64(n)}, p.command != nil && (n <= fewConnections || !p.wsgi)
 	})
 	if err != nil {
 		return nil, err
@@ -69,6 +70,13 @@ func (b *bench) sweeps(ctx context.Context, running []*instance) ([]sweep, error
 	})
 	return []sweep{byConnections, bySize, byNumber}, err
 }
+
+// fewConnections are as many as uwsgi lets wait. manyConnections are what client, upstream and proxies can have with the 20,000
+// open files that a login often may have at the most.
+const (
+	fewConnections  = 512
+	manyConnections = 9000
+)
 
 // sweepRounds is how often each point is measured, at most.
 const sweepRounds = 3
