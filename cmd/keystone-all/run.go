@@ -79,6 +79,9 @@ func serve(ctx context.Context, s *app.Settings, metricsAddress string, log *slo
 	for _, note := range s.Notes {
 		log.Warn("configuration", slog.String("warning", note))
 	}
+	if err := s.CheckCredentialKeys(); err != nil {
+		return err
+	}
 	db, err := s.OpenStore(ctx)
 	if err != nil {
 		return err
@@ -88,9 +91,6 @@ func serve(ctx context.Context, s *app.Settings, metricsAddress string, log *slo
 	registry.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	parts := s.Build(db, app.Options{Log: log, Metrics: registry})
 	if err := s.CheckKeys(parts.Keys); err != nil {
-		return err
-	}
-	if err := s.CheckCredentialKeys(); err != nil {
 		return err
 	}
 	if err := parts.Policy.Load(); err != nil {

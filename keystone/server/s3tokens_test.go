@@ -146,7 +146,7 @@ func TestAnonymousSignatures(t *testing.T) {
 // TestGuessingKeys: who tries out secrets has to wait, but with keys that are too long for that, which nobody can block.
 func TestGuessingKeys(t *testing.T) {
 	t.Parallel()
-	c := newTrusting(t, "uuid", "[security_compliance]", "login_max_delay = 60")
+	c := newTrusting(t, "uuid", "[security_compliance]", "login_max_delay = 60", "lockout_address_failure_attempts = 3")
 	c.clock.stop()
 	service := c.login("authproxy", servicePassword, onProject("service")).token()
 	access, secret := c.ec2Key()
