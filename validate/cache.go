@@ -12,7 +12,6 @@ import (
 // cache keeps verified tokens, least recently used out first, within a bound on the bytes they hold. It is keyed by a keyed
 // hash of the token text, and an entry answers only for the very bytes it was made from: a hash alone is never enough.
 type cache struct {
-	seed  maphash.Seed
 	limit int
 
 	mu      sync.Mutex
@@ -21,16 +20,21 @@ type cache struct {
 	evicted uint64
 }
 
+// seed keys the hashes, so that nobody outside can make texts that share one.
+var seed = maphash.MakeSeed()
+
+// hashOf is under what a text is kept.
+func hashOf(text string) uint64 { return maphash.String(seed, text) }
+
 func newCache(limit int) *cache {
-	c := &cache{seed: maphash.MakeSeed(), limit: limit}
+	c := &cache{limit: limit}
 	// The bound is on bytes, so the count is left open. The only error is for a count below one.
 	c.entries, _ = simplelru.NewLRU(math.MaxInt, func(_ uint64, v *Verified) { c.bytes -= v.cost })
 	return c
 }
 
-// get gives the entry for text that is not past its time at now.
-func (c *cache) get(text string, now time.Time) *Verified {
-	hash := maphash.String(c.seed, text)
+// get gives the entry for text, of which hash is the hash, that is not past its time at now.
+func (c *cache) get(text string, hash uint64, now time.Time) *Verified {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	v, ok := c.entries.Get(hash)
@@ -48,7 +52,7 @@ func (c *cache) put(v *Verified) {
 	if v.cost > c.limit {
 		return
 	}
-	hash := maphash.String(c.seed, v.text)
+	hash := hashOf(v.text)
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.entries.Remove(hash)
@@ -70,7 +74,6 @@ func (c *cache) size() (entries, bytes int, evicted uint64) {
 // small and short-lived, and a refusal that other signing certificates could turn over counts only while the signing
 // certificates are the ones that it was made under. Like cache it answers for the very bytes alone.
 type refusals struct {
-	seed maphash.Seed
 	life time.Duration
 
 	mu      sync.Mutex
@@ -92,13 +95,12 @@ const (
 )
 
 func newRefusals() *refusals {
-	c := &refusals{seed: maphash.MakeSeed(), life: refusalLife}
+	c := &refusals{life: refusalLife}
 	c.entries, _ = simplelru.NewLRU(math.MaxInt, func(_ uint64, r refusal) { c.bytes -= len(r.text) + refusalFixed })
 	return c
 }
 
-func (c *refusals) get(text string, generation uint64, now time.Time) *Error {
-	hash := maphash.String(c.seed, text)
+func (c *refusals) get(text string, hash, generation uint64, now time.Time) *Error {
 	c.mu.Lock()
 	r, ok := c.entries.Get(hash)
 	c.mu.Unlock()
@@ -110,13 +112,12 @@ func (c *refusals) get(text string, generation uint64, now time.Time) *Error {
 
 // put keeps a refusal if its reason is one that lasts: unknown_signer and signer_expired are never kept, since the next
 // fetch, or the next second, may end them; what concerns availability neither.
-func (c *refusals) put(text string, err *Error, generation uint64, now time.Time) {
+func (c *refusals) put(text string, hash uint64, err *Error, generation uint64, now time.Time) {
 	switch err.Reason {
 	case Malformed, TooLarge, BadSignature, WeakAlgorithm, NotAToken, NoProject:
 	default:
 		return
 	}
-	hash := maphash.String(c.seed, text)
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.entries.Remove(hash)

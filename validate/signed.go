@@ -10,8 +10,8 @@ import (
 	"authproxy/keystone/token"
 )
 
-func (v *Validator) findSigned(ctx context.Context, text string, form token.Form) (*Verified, *Error) {
-	if refused := v.refused.get(text, v.o.Signers.Current().Generation(), v.o.Now()); refused != nil {
+func (v *Validator) findSigned(ctx context.Context, text string, hash uint64, form token.Form) (*Verified, *Error) {
+	if refused := v.refused.get(text, hash, v.o.Signers.Current().Generation(), v.o.Now()); refused != nil {
 		v.counters.negative.Add(1)
 		return nil, refused
 	}
@@ -23,7 +23,7 @@ func (v *Validator) findSigned(ctx context.Context, text string, form token.Form
 		// The flight serves others too: the first caller's going away must not end it. A refresh has a time-out of its own.
 		verified, size, refused := v.verify(context.WithoutCancel(ctx), text, form)
 		if refused != nil {
-			v.refused.put(text, refused, v.o.Signers.Current().Generation(), v.o.Now())
+			v.refused.put(text, hash, refused, v.o.Signers.Current().Generation(), v.o.Now())
 			return outcome{refused: refused}, nil
 		}
 		return outcome{verified: v.keep(verified, size, v.o.Now())}, nil
@@ -32,10 +32,23 @@ func (v *Validator) findSigned(ctx context.Context, text string, form token.Form
 	return o.verified, o.refused
 }
 
+// messages are buffers for the DER of PKI tokens, of which nothing is kept once they have been judged.
+var messages = sync.Pool{New: func() any { return new([]byte) }}
+
+// maxMessage is the largest of these buffers to keep, in bytes.
+const maxMessage = 64 << 10
+
 // verify checks a signed token from text to payload. Nothing of the payload is used before the signature holds. size is what
 // the payload takes.
 func (v *Validator) verify(ctx context.Context, text string, form token.Form) (verified *Verified, size int, refused *Error) {
-	der, err := token.Decode(text, v.o.Limits)
+	buffer := messages.Get().(*[]byte)
+	der, err := token.AppendDER((*buffer)[:0], text, v.o.Limits)
+	defer func() {
+		if cap(der) <= maxMessage {
+			*buffer = der
+			messages.Put(buffer)
+		}
+	}()
 	if errors.Is(err, token.ErrTooLarge) {
 		return nil, 0, refuse(TooLarge, err)
 	}

@@ -290,8 +290,9 @@ func (v *Validator) maxText() int {
 
 // find gives the verified token for text: from the cache, or by verifying it now, once for all who ask at the same time.
 func (v *Validator) find(ctx context.Context, text string, allowExpired bool, client string) (*Verified, *Error) {
+	hash := hashOf(text)
 	if v.cache != nil {
-		if hit := v.cache.get(text, v.o.Now()); hit != nil {
+		if hit := v.cache.get(text, hash, v.o.Now()); hit != nil {
 			v.counters.hits.Add(1)
 			return hit, nil
 		}
@@ -303,7 +304,7 @@ func (v *Validator) find(ctx context.Context, text string, allowExpired bool, cl
 	case form == token.Unknown:
 		return nil, refuse(Malformed, errors.New("text has the form of no token"))
 	case (form == token.PKI || form == token.PKIZ) && v.offline():
-		return v.findSigned(ctx, text, form)
+		return v.findSigned(ctx, text, hash, form)
 	case v.o.Online == nil:
 		return nil, refuse(UnknownToken, fmt.Errorf("%s tokens are validated by an Identity service, and none is configured", form))
 	}

@@ -6,6 +6,8 @@ import (
 	"crypto/x509"
 	"errors"
 	"fmt"
+	"reflect"
+	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -569,9 +571,46 @@ func TestHashCollision(t *testing.T) {
 	forged := &Verified{Token: got.Token, text: one, until: epoch.Add(time.Hour), cost: 1}
 	v.cache.put(forged)
 	forged.text = two // as if both texts had one hash
-	if hit := v.cache.get(one, epoch); hit != nil {
+	if hit := v.cache.get(one, hashOf(one), epoch); hit != nil {
 		t.Error("an entry answered for another text")
 	}
+}
+
+// TestBuffersAreUsedAgain: what a token says, and its ids, stay as they are while others are decoded into the same buffers.
+func TestBuffersAreUsedAgain(t *testing.T) {
+	t.Parallel()
+	f := newFixture(t, certstest.ECDSAP256)
+	v := f.validator(func(o *Options) { o.CacheTTL = 0 })
+	var wg sync.WaitGroup
+	for g := range 4 {
+		wg.Go(func() {
+			for i := range 20 {
+				audit := fmt.Sprintf("audit-%d-%d-%s", g, i, strings.Repeat("x", g*i))
+				der := f.sign(f.signer, body(audit, cloudCatalog))
+				text := token.EncodePKI(der)
+				if i%2 > 0 {
+					var err error
+					if text, err = token.EncodePKIZ(der); err != nil {
+						t.Error(err)
+					}
+				}
+				got, err := v.Validate(t.Context(), Request{Token: text})
+				if err != nil {
+					t.Error(err)
+					return
+				}
+				_, _ = v.Validate(t.Context(), Request{Token: token.EncodePKI(flip(der, len(der)-10))})
+				alone, err := token.DecodePayload([]byte(body(audit, cloudCatalog)))
+				if err != nil || !reflect.DeepEqual(got.Token, alone) {
+					t.Errorf("%+v\nis not %+v (%v)", got.Token, alone, err)
+				}
+				if id, _ := token.ID(token.EncodePKI(der), "md5"); !slices.Contains(v.ids(got), id) {
+					t.Errorf("ids %v without %s", v.ids(got), id)
+				}
+			}
+		})
+	}
+	wg.Wait()
 }
 
 func TestSingleFlight(t *testing.T) {
@@ -695,9 +734,10 @@ func TestRefusalsAreBounded(t *testing.T) {
 	refused := refuse(BadSignature, nil)
 	for i := range 3 * refusalBytes / 1024 {
 		text := fmt.Sprint(i) + strings.Repeat("x", 1000)
-		c.put(text, refused, 1, now)
-		c.put(text, refused, 2, now)
-		if c.get(text, 2, now) != refused || c.get(text, 1, now) != nil || c.get(text+"y", 2, now) != nil || c.get(text, 2, now.Add(refusalLife)) != nil {
+		hash := hashOf(text)
+		c.put(text, hash, refused, 1, now)
+		c.put(text, hash, refused, 2, now)
+		if c.get(text, hash, 2, now) != refused || c.get(text, hash, 1, now) != nil || c.get(text+"y", hash, 2, now) != nil || c.get(text, hash, 2, now.Add(refusalLife)) != nil {
 			t.Fatalf("refusal %d", i)
 		}
 	}

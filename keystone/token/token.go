@@ -14,6 +14,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"slices"
 	"strings"
 	"sync"
 
@@ -160,38 +161,42 @@ func all(text string, ok func(byte) bool) bool {
 // Decode takes the CMS message out of PKI or PKIZ text, as DER. PKI text has one spelling only. PKIZ text has one spelling
 // but for the choices that a compressor has: the same message can stand in many PKIZ texts. Errors wrap ErrMalformed or
 // ErrTooLarge.
-func Decode(text string, limits Limits) ([]byte, error) {
+func Decode(text string, limits Limits) ([]byte, error) { return AppendDER(nil, text, limits) }
+
+// AppendDER appends what Decode returns to a buffer, and returns that. With an error it is the buffer as it came.
+func AppendDER(to []byte, text string, limits Limits) ([]byte, error) {
 	if len(text) > limits.text() {
-		return nil, fmt.Errorf("%w: %d bytes of text, %d are allowed", ErrTooLarge, len(text), limits.text())
+		return to, fmt.Errorf("%w: %d bytes of text, %d are allowed", ErrTooLarge, len(text), limits.text())
 	}
 	switch FormOf(text) {
 	case PKI:
-		der, err := decodeBase64(pkiEncoding, text)
-		if err != nil {
-			return nil, err
-		}
-		return der, nil
+		return appendBase64(to, pkiEncoding, text)
 	case PKIZ:
-		compressed, err := decodeBase64(pkizEncoding, text[len(pkizPrefix):])
+		compressed, err := appendBase64(nil, pkizEncoding, text[len(pkizPrefix):])
 		if err != nil {
-			return nil, err
+			return to, err
 		}
-		return inflate(compressed, limits.inflated())
+		der, err := inflate(compressed, limits.inflated())
+		if err != nil {
+			return to, err
+		}
+		return append(to, der...), nil
 	}
-	return nil, fmt.Errorf("%w: neither PKI nor PKIZ text", ErrMalformed)
+	return to, fmt.Errorf("%w: neither PKI nor PKIZ text", ErrMalformed)
 }
 
-// decodeBase64 decodes text of one spelling: strict padding bits, and none of the line ends that Go's decoder passes over.
-func decodeBase64(encoding *base64.Encoding, text string) ([]byte, error) {
-	der := make([]byte, encoding.DecodedLen(len(text)))
-	n, err := encoding.Decode(der, []byte(text))
+// appendBase64 decodes text of one spelling: strict padding bits, and none of the line ends that Go's decoder passes over.
+func appendBase64(to []byte, encoding *base64.Encoding, text string) ([]byte, error) {
+	out := slices.Grow(to, encoding.DecodedLen(len(text)))
+	out = out[:len(to)+encoding.DecodedLen(len(text))]
+	n, err := encoding.Decode(out[len(to):], []byte(text))
 	if err != nil {
-		return nil, fmt.Errorf("%w: %w", ErrMalformed, err)
+		return to, fmt.Errorf("%w: %w", ErrMalformed, err)
 	}
 	if encoding.EncodedLen(n) != len(text) {
-		return nil, fmt.Errorf("%w: line ends within base64", ErrMalformed)
+		return to, fmt.Errorf("%w: line ends within base64", ErrMalformed)
 	}
-	return der[:n], nil
+	return out[:len(to)+n], nil
 }
 
 // inflater is what a PKIZ token is inflated with, kept between tokens: a fresh zlib reader takes 40 KiB.
