@@ -182,7 +182,7 @@ func isNegotiate(authorization string) bool {
 func (h *Handler) answered(x *exchange, code int, header http.Header) {
 	x.code = code
 	h.watch(x, code, header)
-	h.Metrics.upstreamSeconds.Observe(time.Since(x.sent).Seconds())
+	h.Metrics.upstreamSeconds.observe(time.Since(x.sent))
 	if _, ok := header["Content-Type"]; !ok {
 		x.w.Header()["Content-Type"] = nil // or net/http guesses one from the body
 	}

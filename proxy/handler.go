@@ -178,9 +178,9 @@ type exchange struct {
 func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	h.once.Do(h.prepare)
 	x := &exchange{w: w}
-	h.Metrics.inFlight.Inc()
+	h.Metrics.inFlight.Add(1)
 	defer func() { // also when the connection is aborted by a panic
-		h.Metrics.inFlight.Dec()
+		h.Metrics.inFlight.Add(-1)
 		h.Metrics.request(x.code, x.outcome)
 	}()
 

@@ -1,14 +1,12 @@
 package proxy
 
 import (
-	"net/http"
 	"slices"
-	"strconv"
-	"sync/atomic"
 
 	"github.com/prometheus/client_golang/prometheus"
 
 	"authproxy/validate"
+	"authproxy/validate/stripe"
 )
 
 // outcome is what became of a request: a metric label, so the set is closed.
@@ -31,28 +29,21 @@ var outcomes = [...]outcome{confirmed, passedInvalid, passedAnonymous, refusedTo
 
 // Metrics are the figures of a Handler. Labels come from closed sets: status codes that have a name, outcomes, reasons.
 type Metrics struct {
-	requests        *prometheus.CounterVec
-	refusals        *prometheus.CounterVec
-	refused         map[validate.Reason]prometheus.Counter // those of refusals
-	catalogs        *prometheus.CounterVec
-	senders         *prometheus.CounterVec
-	anonymous       *prometheus.CounterVec
-	routes          *prometheus.CounterVec
-	inFlight        prometheus.Gauge
-	upstreamSeconds prometheus.Histogram
-
-	// counted are the counters of requests that have been needed so far: to look one up by its labels costs as much as much
-	// of the rest.
-	counted [600][len(outcomes)]atomic.Pointer[prometheus.Counter]
+	refusals  *prometheus.CounterVec
+	refused   map[validate.Reason]prometheus.Counter // those of refusals
+	catalogs  *prometheus.CounterVec
+	senders   *prometheus.CounterVec
+	anonymous *prometheus.CounterVec
+	routes    *prometheus.CounterVec
+	// What changes with each request is counted in stripes, and added up when somebody looks.
+	inFlight        stripe.Counter
+	upstreamSeconds *histogram
+	requests        requests
 }
 
 // NewMetrics registers the figures of one Handler.
 func NewMetrics(r prometheus.Registerer) *Metrics {
 	m := &Metrics{
-		requests: prometheus.NewCounterVec(prometheus.CounterOpts{
-			Name: "authproxy_requests_total",
-			Help: "Requests by status code and by what became of them.",
-		}, []string{"code", "outcome"}),
 		refusals: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Name: "authproxy_refusals_total",
 			Help: "Tokens that were not accepted, by reason; in delay mode too, where the request was passed on.",
@@ -74,15 +65,8 @@ func NewMetrics(r prometheus.Registerer) *Metrics {
 			Name: "authproxy_route_requests_total",
 			Help: "Requests by route, where there are several.",
 		}, []string{"route"}),
-		inFlight: prometheus.NewGauge(prometheus.GaugeOpts{
-			Name: "authproxy_requests_in_flight",
-			Help: "Requests under way.",
-		}),
-		upstreamSeconds: prometheus.NewHistogram(prometheus.HistogramOpts{
-			Name:    "authproxy_upstream_seconds",
-			Help:    "Time from sending a request to the upstream to the head of its answer.",
-			Buckets: prometheus.ExponentialBuckets(0.0005, 2.5, 12), // 0.5 ms to 12 s
-		}),
+		upstreamSeconds: newHistogram("authproxy_upstream_seconds", "Time from sending a request to the upstream to the head of its answer.",
+			prometheus.ExponentialBuckets(0.0005, 2.5, 12)), // 0.5 ms to 12 s
 	}
 	for _, reason := range slices.Concat(validate.Reasons, ownReasons) {
 		m.refused[reason] = m.refusals.WithLabelValues(string(reason))
@@ -93,32 +77,15 @@ func NewMetrics(r prometheus.Registerer) *Metrics {
 	for _, result := range []string{"identified", "refused"} {
 		m.senders.WithLabelValues(result)
 	}
-	r.MustRegister(m.requests, m.refusals, m.catalogs, m.senders, m.anonymous, m.routes, m.inFlight, m.upstreamSeconds)
+	inFlight := prometheus.NewGaugeFunc(prometheus.GaugeOpts{
+		Name: "authproxy_requests_in_flight",
+		Help: "Requests under way.",
+	}, func() float64 { return float64(m.inFlight.Load()) })
+	r.MustRegister(&m.requests, m.refusals, m.catalogs, m.senders, m.anonymous, m.routes, inFlight, m.upstreamSeconds)
 	return m
 }
 
-func (m *Metrics) request(code int, o outcome) {
-	at := slices.Index(outcomes[:], o)
-	if code < 0 || code >= len(m.counted) || at < 0 {
-		m.requests.WithLabelValues(codeLabel(code), string(o)).Inc()
-		return
-	}
-	counter := m.counted[code][at].Load()
-	if counter == nil {
-		c := m.requests.WithLabelValues(codeLabel(code), string(o))
-		counter = &c
-		m.counted[code][at].Store(counter)
-	}
-	(*counter).Inc()
-}
-
-// codeLabel is a status code, if it is one that has a name.
-func codeLabel(code int) string {
-	if http.StatusText(code) == "" {
-		return "other"
-	}
-	return strconv.Itoa(code)
-}
+func (m *Metrics) request(code int, o outcome) { m.requests.add(code, o) }
 
 func (m *Metrics) identified(err error) {
 	result := "identified"

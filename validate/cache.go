@@ -4,15 +4,19 @@ import (
 	"hash/maphash"
 	"math"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/hashicorp/golang-lru/v2/simplelru"
 )
 
-// cache keeps verified tokens, least recently used out first, within a bound on the bytes they hold. It is keyed by a keyed
-// hash of the token text, and an entry answers only for the very bytes it was made from: a hash alone is never enough.
+// cache keeps verified tokens, least recently used out first (by the second), within a bound on the bytes they hold. It is keyed by a
+// keyed hash of the token text, and an entry answers only for the very bytes it was made from: a hash alone is never enough.
 type cache struct {
 	limit int
+	// front has entries that were used in this second, by the end of their hash. All of them are in entries. They are read without
+	// the lock, for which processors would wait.
+	front [1 << 16]atomic.Pointer[Verified]
 
 	mu      sync.Mutex
 	entries *simplelru.LRU[uint64, *Verified]
@@ -29,12 +33,24 @@ func hashOf(text string) uint64 { return maphash.String(seed, text) }
 func newCache(limit int) *cache {
 	c := &cache{limit: limit}
 	// The bound is on bytes, so the count is left open. The only error is for a count below one.
-	c.entries, _ = simplelru.NewLRU(math.MaxInt, func(_ uint64, v *Verified) { c.bytes -= v.cost })
+	c.entries, _ = simplelru.NewLRU(math.MaxInt, func(hash uint64, v *Verified) {
+		c.bytes -= v.cost
+		c.place(hash).CompareAndSwap(v, nil)
+	})
 	return c
+}
+
+// place is where the front has the entry of a hash.
+func (c *cache) place(hash uint64) *atomic.Pointer[Verified] {
+	return &c.front[hash%uint64(len(c.front))]
 }
 
 // get gives the entry for text, of which hash is the hash, that is not past its time at now.
 func (c *cache) get(text string, hash uint64, now time.Time) *Verified {
+	second := now.Unix()
+	if v := c.place(hash).Load(); v != nil && v.touched.Load() == second && v.text == text && now.Before(v.until) {
+		return v
+	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	v, ok := c.entries.Get(hash)
@@ -45,6 +61,8 @@ func (c *cache) get(text string, hash uint64, now time.Time) *Verified {
 		c.entries.Remove(hash)
 		return nil
 	}
+	v.touched.Store(second)
+	c.place(hash).Store(v)
 	return v
 }
 

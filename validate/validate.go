@@ -23,6 +23,7 @@ import (
 	"authproxy/revocation"
 	"authproxy/revocation/events"
 	"authproxy/validate/bind"
+	"authproxy/validate/stripe"
 )
 
 // Signers gives the signing certificates that count. *certs.Store is one.
@@ -151,6 +152,8 @@ type Verified struct {
 	text  string
 	until time.Time // end of its time in the cache
 	cost  int       // bytes it holds
+	// touched is the second in which the cache last moved it up.
+	touched atomic.Int64
 
 	// For tokens with a signature.
 	signer  *certs.Signer
@@ -182,8 +185,9 @@ type Validator struct {
 }
 
 type counters struct {
-	hits, misses, negative, online atomic.Uint64
-	revoked                        [len(revokedBy)]atomic.Uint64
+	hits, misses, negative stripe.Counter
+	online                 atomic.Uint64
+	revoked                [len(revokedBy)]atomic.Uint64
 }
 
 // Stats are figures since the start, and of this moment.
@@ -244,8 +248,8 @@ func New(o Options) (*Validator, error) {
 // Stats gives the figures for metrics and status pages.
 func (v *Validator) Stats() Stats {
 	s := Stats{
-		Hits: v.counters.hits.Load(), Misses: v.counters.misses.Load(),
-		NegativeHits: v.counters.negative.Load(), Online: v.counters.online.Load(),
+		Hits: uint64(v.counters.hits.Load()), Misses: uint64(v.counters.misses.Load()),
+		NegativeHits: uint64(v.counters.negative.Load()), Online: v.counters.online.Load(),
 		Revoked: map[RevokedBy]uint64{},
 	}
 	for i, by := range revokedBy {

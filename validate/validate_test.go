@@ -864,3 +864,36 @@ func TestCachedTokenUnderNewCA(t *testing.T) {
 		t.Errorf("the token did not come from the cache: %+v", v.Stats())
 	}
 }
+
+// TestFrontOfTheCache: what the cache has let go, or what has had its time, is not found by the way past its lock either.
+func TestFrontOfTheCache(t *testing.T) {
+	t.Parallel()
+	c := newCache(10)
+	entry := func(text string) *Verified {
+		v := &Verified{text: text, until: epoch.Add(time.Millisecond), cost: 6}
+		c.put(v)
+		return v
+	}
+	get := func(text string, now time.Time) *Verified { return c.get(text, hashOf(text), now) }
+	a := entry("a")
+	for range 2 {
+		if get("a", epoch) != a {
+			t.Fatal("not found")
+		}
+	}
+	if c.place(hashOf("a")).Load() != a {
+		t.Error("not in front")
+	}
+	if again := entry("a"); get("a", epoch) != again {
+		t.Error("the entry that was replaced is found")
+	}
+	if b := entry("b"); get("a", epoch) != nil || get("b", epoch) != b || get("b", epoch) != b {
+		t.Error("what had to go is found, or what took its place is not")
+	}
+	if get("b", epoch.Add(time.Millisecond)) != nil {
+		t.Error("an entry is found after its time")
+	}
+	if entries, bytes, _ := c.size(); entries != 0 || bytes != 0 || c.place(hashOf("b")).Load() != nil {
+		t.Errorf("%d entries with %d bytes are left", entries, bytes)
+	}
+}

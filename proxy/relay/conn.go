@@ -28,7 +28,7 @@ type conn struct {
 	step   func(fd uintptr) bool // swap.Step, bound once
 
 	since time.Time // waiting in the pool since
-	epoch int       // of the Client when it was begun
+	epoch int64     // of the Client when it was begun
 
 	// Of the exchange under way.
 	ctx      context.Context

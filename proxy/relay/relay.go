@@ -13,7 +13,10 @@ import (
 	"io"
 	"net"
 	"sync"
+	"sync/atomic"
 	"time"
+
+	"authproxy/validate/stripe"
 )
 
 // Client carries requests to one upstream. Its exported fields are set before the first request and not changed after it.
@@ -31,10 +34,23 @@ type Client struct {
 	// ContinueTimeout is how long a body waits for the upstream's "100 Continue" before it goes out unasked; 30 s by default.
 	ContinueTimeout time.Duration
 
+	// idle are the connections that wait, in shards, so that processors do not wait for one another: a request looks where its
+	// goroutine put the last one, and then elsewhere.
+	_     [128]byte
+	idle  [stripe.Count]shard
+	epoch atomic.Int64 // counts the calls of Renew
+
+	isSwept atomic.Bool // a sweep will come
+	mu      sync.Mutex
+	sweep   *time.Timer
+}
+
+// shard is a part of the connections that wait.
+type shard struct {
 	mu    sync.Mutex
-	idle  []*conn // the one that has waited longest first
-	sweep *time.Timer
-	epoch int // counts the calls of Renew
+	conns []*conn      // the one that was used last is last
+	n     atomic.Int64 // how many there are, for a look without the lock
+	_     [128 - 40]byte
 }
 
 // Request is what goes to the upstream.
@@ -91,7 +107,7 @@ func (c *Client) Do(ctx context.Context, q *Request) (*Response, error) {
 		}
 		reused := cn != nil
 		if !reused {
-			epoch := c.now()
+			epoch := c.epoch.Load()
 			nc, err := c.Dial(ctx)
 			if err != nil {
 				return nil, err
@@ -117,85 +133,136 @@ func (c *Client) Do(ctx context.Context, q *Request) (*Response, error) {
 	}
 }
 
-// take gives the connection that was used last of those that wait, nil for none.
+// shards are those in use, each for so many connections that they have MaxIdle together, at most.
+func (c *Client) shards() (shards []shard, room int) {
+	most := orElse(c.MaxIdle, 512)
+	shards = c.idle[:min(len(c.idle), most)]
+	return shards, most / len(shards)
+}
+
+// take gives one of the connections that wait, nil for none: of those in a shard the one that was used last.
 func (c *Client) take() *conn {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	n := len(c.idle) - 1
+	shards, _ := c.shards()
+	first := stripe.Here()
+	for i := range shards {
+		if cn := shards[(first+i)%len(shards)].take(); cn != nil {
+			return cn
+		}
+	}
+	return nil
+}
+
+func (s *shard) take() *conn {
+	if s.n.Load() == 0 {
+		return nil
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	n := len(s.conns) - 1
 	if n < 0 {
 		return nil
 	}
-	cn := c.idle[n]
-	c.idle[n] = nil
-	c.idle = c.idle[:n]
+	cn := s.conns[n]
+	s.conns[n] = nil
+	s.conns = s.conns[:n]
+	s.n.Store(int64(n))
 	return cn
-}
-
-func (c *Client) now() (epoch int) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	return c.epoch
 }
 
 // put keeps a connection for the next request; it is false where there is no room, and for one that was begun before Renew.
 func (c *Client) put(cn *conn) bool {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	if c.DisableKeepAlives || cn.epoch != c.epoch || len(c.idle) >= orElse(c.MaxIdle, 512) {
+	if c.DisableKeepAlives {
 		return false
 	}
 	cn.since = cn.started // no later than it was used
-	c.idle = append(c.idle, cn)
-	if c.sweep == nil {
-		c.sweep = time.AfterFunc(c.idleTimeout(), c.sweepIdle)
+	shards, room := c.shards()
+	first := stripe.Here()
+	for i := range shards {
+		if shards[(first+i)%len(shards)].put(cn, room, &c.epoch) {
+			if c.isSwept.CompareAndSwap(false, true) {
+				c.sweepIn(c.idleTimeout())
+			}
+			return true
+		}
 	}
+	return false
+}
+
+// put looks at the epoch under the lock: CloseIdle, which comes after a new one, either finds the connection, or has been here before.
+func (s *shard) put(cn *conn, room int, epoch *atomic.Int64) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if len(s.conns) >= room || cn.epoch != epoch.Load() {
+		return false
+	}
+	s.conns = append(s.conns, cn)
+	s.n.Store(int64(len(s.conns)))
 	return true
+}
+
+// takeIf takes the connections out for which it is so.
+func (s *shard) takeIf(is func(*conn) bool) (taken []*conn) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	var kept []*conn
+	for _, cn := range s.conns {
+		if is(cn) {
+			taken = append(taken, cn)
+		} else {
+			kept = append(kept, cn)
+		}
+	}
+	s.conns = kept
+	s.n.Store(int64(len(kept)))
+	return taken
 }
 
 func (c *Client) idleTimeout() time.Duration { return orElse(c.IdleTimeout, time.Minute) }
 
+func (c *Client) sweepIn(d time.Duration) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.sweep = time.AfterFunc(d, c.sweepIdle)
+}
+
 // sweepIdle closes the connections that have waited for too long, and comes again while there are any others.
 func (c *Client) sweepIdle() {
-	c.mu.Lock()
+	c.isSwept.Store(false) // before the look: what is put behind it sees to the next one
 	limit := time.Now().Add(-c.idleTimeout())
-	var kept, old []*conn
-	for _, cn := range c.idle {
-		if cn.since.After(limit) {
-			kept = append(kept, cn)
-		} else {
-			old = append(old, cn)
+	var next time.Time
+	for i := range c.idle {
+		old := c.idle[i].takeIf(func(cn *conn) bool {
+			if cn.since.After(limit) && (next.IsZero() || cn.since.Before(next)) {
+				next = cn.since
+			}
+			return !cn.since.After(limit)
+		})
+		for _, cn := range old {
+			_ = cn.nc.Close() // nothing is under way on it
 		}
 	}
-	c.idle, c.sweep = kept, nil
-	if len(kept) > 0 {
-		c.sweep = time.AfterFunc(kept[0].since.Sub(limit), c.sweepIdle)
-	}
-	c.mu.Unlock()
-	for _, cn := range old {
-		_ = cn.nc.Close() // nothing is under way on it
+	if !next.IsZero() && c.isSwept.CompareAndSwap(false, true) {
+		c.sweepIn(next.Sub(limit))
 	}
 }
 
 // CloseIdle closes the connections that wait for their next request. Requests under way go on.
 func (c *Client) CloseIdle() {
 	c.mu.Lock()
-	idle := c.idle
-	c.idle = nil
-	if c.sweep != nil {
-		c.sweep.Stop()
-		c.sweep = nil
+	if c.sweep != nil && c.sweep.Stop() {
+		c.isSwept.Store(false)
 	}
 	c.mu.Unlock()
-	for _, cn := range idle {
-		_ = cn.nc.Close()
+	for i := range c.idle {
+		for _, cn := range c.idle[i].takeIf(func(*conn) bool { return true }) {
+			_ = cn.nc.Close()
+		}
 	}
 }
 
 // Renew sees to it that requests which begin from now on use connections that are made from now on. Requests under way go on.
 func (c *Client) Renew() {
-	c.mu.Lock()
-	c.epoch++
-	c.mu.Unlock()
+	c.epoch.Add(1)
 	c.CloseIdle()
 }
 
