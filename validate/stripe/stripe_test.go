@@ -11,21 +11,24 @@ func TestCounter(t *testing.T) {
 	var wg sync.WaitGroup
 	var mu sync.Mutex
 	seen := map[int]bool{}
-	running := make(chan struct{})
+	looked, done := sync.WaitGroup{}, make(chan struct{})
 	for g := range 64 {
+		looked.Add(1)
 		wg.Go(func() {
-			<-running // so that all have a stack at the same time
-			at := Here()
-			mu.Lock()
-			seen[at] = true
-			mu.Unlock()
 			for range 1000 {
 				c.Add(int64(g))
 				c.Add(-1)
 			}
+			at := Here()
+			mu.Lock()
+			seen[at] = true
+			mu.Unlock()
+			looked.Done()
+			<-done // so that no two of them have one stack after the other
 		})
 	}
-	close(running)
+	looked.Wait()
+	close(done)
 	wg.Wait()
 	if got, want := c.Load(), int64(1000*(63*64/2-64)); got != want {
 		t.Errorf("%d, want %d", got, want)
