@@ -38,7 +38,7 @@ func (b *bench) sweeps(ctx context.Context, running []*instance) ([]sweep, error
 	for n := 1; n <= fewConnections; n *= 2 {
 		connections = append(connections, n)
 	}
-	connections = append(connections, 2048, manyConnections)
+	connections = append(connections, 1024, 2048, manyConnections)
 	for n := 1; n <= b.tokens; n *= 10 {
 		numbers = append(numbers, n)
 	}
@@ -72,11 +72,11 @@ func (b *bench) sweeps(ctx context.Context, running []*instance) ([]sweep, error
 	return []sweep{byConnections, bySize, byNumber}, err
 }
 
-// fewConnections are as many as uwsgi lets wait. manyConnections are what client, upstream and proxies can have with the 20,000
+// fewConnections are as many as uwsgi lets wait. manyConnections are what the client, and the upstream for all proxies, can have with the 20,000
 // open files that a login often may have at the most.
 const (
 	fewConnections  = 512
-	manyConnections = 9000
+	manyConnections = 4000
 )
 
 // sweepRounds is how often each point is measured, at most.
