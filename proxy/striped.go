@@ -1,6 +1,7 @@
 package proxy
 
 import (
+	"fmt"
 	"net/http"
 	"slices"
 	"strconv"
@@ -68,17 +69,20 @@ type histogram struct {
 	desc    *prometheus.Desc
 	seconds []float64
 	bounds  []time.Duration // as seconds
-	_       [128]byte
+	_       [stripe.Line]byte
 	cells   [stripe.Count]struct {
 		counts [maxBounds + 1]atomic.Uint64 // of what is at most a bound, and over the one before; at the end what is over all
 		sum    atomic.Int64                 // nanoseconds
-		_      [128 - 8]byte
+		_      [stripe.Line]byte
 	}
 }
 
-// newHistogram takes bounds in seconds, in their order.
+// newHistogram takes bounds in seconds, in their order, maxBounds at the most.
 func newHistogram(name, help string, seconds []float64) *histogram {
-	h := &histogram{desc: prometheus.NewDesc(name, help, nil, nil), seconds: seconds[:min(len(seconds), maxBounds)]}
+	if len(seconds) > maxBounds {
+		panic(fmt.Sprintf("%s has %d bounds, there may be %d", name, len(seconds), maxBounds))
+	}
+	h := &histogram{desc: prometheus.NewDesc(name, help, nil, nil), seconds: seconds}
 	for _, s := range h.seconds {
 		h.bounds = append(h.bounds, time.Duration(s*float64(time.Second)))
 	}

@@ -5,11 +5,9 @@ package extauth
 import (
 	"context"
 	"io"
-	"net"
 	"net/http"
 	"net/http/httptest"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"regexp"
 	"slices"
@@ -22,6 +20,7 @@ import (
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/credentials/insecure"
 
+	"authproxy/examples/nginxtest"
 	"authproxy/keystone"
 	"authproxy/keystone/peer"
 	"authproxy/proxy"
@@ -444,24 +443,10 @@ func TestEnvoyGRPC(t *testing.T) {
 	try(t, envoy(asked(t, false)), envoy(asked(t, true)))
 }
 
-// need finds a program, or skips the test.
-func need(t *testing.T, name string) string {
-	t.Helper()
-	path, err := exec.LookPath(name)
-	if err != nil {
-		if os.Getenv("AUTHPROXY_REQUIRE_SERVICES") == "1" {
-			t.Fatal(err)
-		}
-		t.Skip(err)
-	}
-	return path
-}
-
 // startNginx runs nginx with the sample before a service, and gives a client for it.
-func startNginx(t *testing.T, program string, authproxy, service *httptest.Server, options string) *http.Client {
+func startNginx(t *testing.T, authproxy, service *httptest.Server, options string) *http.Client {
 	t.Helper()
-	dir := t.TempDir()
-	socket := filepath.Join(dir, "s")
+	socket := filepath.Join(t.TempDir(), "s")
 	text := sample(t, "nginx.conf")
 	for from, to := range map[string]string{
 		"listen 192.0.2.10:9292;": "listen unix:" + socket + ";",
@@ -473,43 +458,12 @@ func startNginx(t *testing.T, program string, authproxy, service *httptest.Serve
 		}
 		text = strings.ReplaceAll(text, from, to)
 	}
-	config := filepath.Join(dir, "nginx.conf")
-	text = "daemon off; master_process off; pid " + dir + "/pid; error_log stderr error; events {}\nhttp { access_log off; " + options +
-		" client_body_temp_path " + dir + "/b; proxy_temp_path " + dir + "/p; fastcgi_temp_path " + dir + "/f; uwsgi_temp_path " + dir + "/u; scgi_temp_path " + dir + "/c;\n" + text + "}\n"
-	if err := os.WriteFile(config, []byte(text), 0o600); err != nil {
-		t.Fatal(err)
-	}
-	cmd := exec.Command(program, "-c", config, "-p", dir, "-e", "stderr")
-	cmd.Stdout, cmd.Stderr = t.Output(), t.Output()
-	if err := cmd.Start(); err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() {
-		_ = cmd.Process.Kill()
-		_ = cmd.Wait()
-	})
-	deadline := time.Now().Add(20 * time.Second)
-	for {
-		c, err := net.Dial("unix", socket)
-		if err == nil {
-			c.Close()
-			break
-		}
-		if time.Now().After(deadline) {
-			t.Fatal(err)
-		}
-		<-time.After(10 * time.Millisecond)
-	}
-	transport := &http.Transport{DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
-		return new(net.Dialer).DialContext(ctx, "unix", socket)
-	}}
-	t.Cleanup(transport.CloseIdleConnections)
-	return &http.Client{Transport: transport}
+	return nginxtest.Start(t, options+"\n"+text, socket)
 }
 
 // TestNginx: nginx with the sample, as it stands and with underscores_in_headers on.
 func TestNginx(t *testing.T) {
-	program := need(t, "nginx")
+	nginxtest.Need(t, "nginx")
 	got := make(chan http.Header, 1)
 	service := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if r.URL.Path == "/own-500" {
@@ -537,8 +491,8 @@ func TestNginx(t *testing.T) {
 					return res.StatusCode, nil
 				}
 			}
-			client := startNginx(t, program, asked(t, false), service, options)
-			try(t, through(client), through(startNginx(t, program, asked(t, true), service, options)))
+			client := startNginx(t, asked(t, false), service, options)
+			try(t, through(client), through(startNginx(t, asked(t, true), service, options)))
 
 			// One connection serves many users and strangers.
 			for i := range 500 {

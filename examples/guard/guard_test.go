@@ -6,7 +6,6 @@ import (
 	"context"
 	"fmt"
 	"io"
-	"net"
 	"net/http"
 	"net/http/httptest"
 	"os"
@@ -14,8 +13,8 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
-	"time"
 
+	"authproxy/examples/nginxtest"
 	"authproxy/keystone"
 	"authproxy/proxy"
 	proxyguard "authproxy/proxy/guard"
@@ -31,19 +30,6 @@ type anybody struct{}
 
 func (anybody) Validate(context.Context, validate.Request) (*validate.Verified, error) {
 	return &validate.Verified{Token: &keystone.Token{Version: 3, User: keystone.User{ID: "alice-id", Name: "alice"}}}, nil
-}
-
-// need finds a program, or skips the test.
-func need(t *testing.T, name string) string {
-	t.Helper()
-	path, err := exec.LookPath(name)
-	if err != nil {
-		if os.Getenv("AUTHPROXY_REQUIRE_SERVICES") == "1" {
-			t.Fatal(err)
-		}
-		t.Skip(err)
-	}
-	return path
 }
 
 func secrets(t *testing.T, path string, lines ...string) {
@@ -125,7 +111,7 @@ with make_server("127.0.0.1", 0, app, handler_class=Quiet) as s:
 `
 
 func TestWSGI(t *testing.T) {
-	python := need(t, "python3")
+	python := nginxtest.Need(t, "python3")
 	file := filepath.Join(t.TempDir(), "secrets")
 	secrets(t, file, first)
 	here, err := filepath.Abs(".")
@@ -181,7 +167,7 @@ func TestWSGI(t *testing.T) {
 }
 
 func TestNginx(t *testing.T) {
-	nginx := need(t, "nginx")
+	nginxtest.Need(t, "nginx")
 	dir := t.TempDir()
 	file := filepath.Join(dir, "secrets")
 	secrets(t, file, first)
@@ -205,37 +191,14 @@ func TestNginx(t *testing.T) {
 		}
 		text = strings.ReplaceAll(text, from, to)
 	}
-	config := filepath.Join(dir, "nginx.conf")
-	for path, content := range map[string]string{
-		config: "daemon off; master_process off; pid " + dir + "/pid; error_log stderr error; events {}\nhttp { access_log off; " +
-			"client_body_temp_path " + dir + "/b; proxy_temp_path " + dir + "/p; fastcgi_temp_path " + dir + "/f; uwsgi_temp_path " + dir + "/u; scgi_temp_path " + dir + "/c;\n" + text + "}\n",
-		filepath.Join(dir, "secrets.map"): `"` + first + `" 1;` + "\n",
-	} {
-		if err := os.WriteFile(path, []byte(content), 0o600); err != nil {
-			t.Fatal(err)
-		}
+	if err := os.WriteFile(filepath.Join(dir, "secrets.map"), []byte(`"`+first+`" 1;`+"\n"), 0o600); err != nil {
+		t.Fatal(err)
 	}
-	run(t, t.Output(), nginx, "-c", config, "-p", dir, "-e", "stderr")
-	deadline := time.Now().Add(20 * time.Second)
-	for {
-		c, err := net.Dial("unix", socket)
-		if err == nil {
-			c.Close()
-			break
-		}
-		if time.Now().After(deadline) {
-			t.Fatal(err)
-		}
-		<-time.After(10 * time.Millisecond)
-	}
+	past := nginxtest.Start(t, text, socket)
 	through, _ := front(t, "unix:"+socket, file)
 	if code, body := ask(t, through, "guess"); code != 200 || body != "alice[]" {
 		t.Errorf("through the proxy: %d %q", code, body)
 	}
-	past := &http.Client{Transport: &http.Transport{DisableKeepAlives: true, DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
-		var d net.Dialer
-		return d.DialContext(ctx, "unix", socket)
-	}}}
 	for _, guard := range [][]string{nil, {""}, {second}, {first[:31]}, {first + "0"}} {
 		req, err := http.NewRequest("GET", "http://h/", nil)
 		if err != nil {

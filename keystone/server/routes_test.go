@@ -1,7 +1,6 @@
 package server_test
 
 import (
-	"encoding/json"
 	"maps"
 	"net/http"
 	"os"
@@ -184,30 +183,11 @@ func (c *furnished) send(r route, method, token string, body any) *answer {
 	return send(c.t, base, method, c.fill(r.path), token, body, "X-Subject-Token", c.aliceToken)
 }
 
-// events are the audit events of what the log says from a place on.
-func (c *furnished) events(from int) (list []obj) {
-	c.t.Helper()
-	for line := range strings.Lines(c.log.String()[from:]) {
-		if _, text, ok := strings.Cut(strings.TrimSpace(line), `msg=audit event=`); ok {
-			var plain string
-			var event obj
-			if err := json.Unmarshal([]byte(text), &plain); err == nil {
-				text = plain
-			}
-			if err := json.Unmarshal([]byte(text), &event); err != nil {
-				c.t.Fatalf("%v: %s", err, line)
-			}
-			list = append(list, event)
-		}
-	}
-	return list
-}
-
 // TestRoutes goes through all routes of both ports. testdata/routes.txt has a line for each: the rules of the policy that it asks, and
 // the audit event that it makes. What GET answers, HEAD does.
 func TestRoutes(t *testing.T) {
 	c := newFurnished(t)
-	for _, e := range c.events(0) {
+	for _, e := range c.auditedFrom(0) {
 		if action := at(e, "action").(string); at(e, "outcome") != "success" || strings.HasPrefix(action, "created.") && at(e, "target", "id") == "unknown" {
 			t.Errorf("an event says nothing of what was made: %v", e)
 		}
@@ -241,7 +221,7 @@ func TestRoutes(t *testing.T) {
 			rules = []string{"-"}
 		}
 		line := r.method + " " + r.path + " " + strings.Join(rules, ",")
-		events := c.events(from)
+		events := c.auditedFrom(from)
 		switch {
 		case !change && len(events) > 0:
 			t.Errorf("%s %s makes an audit event", r.method, r.path)

@@ -12,10 +12,13 @@ import (
 )
 
 // audited are the audit events in the log.
-func (c *cloud) audited() []obj {
+func (c *cloud) audited() []obj { return c.auditedFrom(0) }
+
+// auditedFrom are those that the log has from a byte on.
+func (c *cloud) auditedFrom(at int) []obj {
 	c.t.Helper()
 	list := []obj{}
-	for line := range strings.Lines(c.log.String()) {
+	for line := range strings.Lines(c.log.String()[at:]) {
 		_, text, ok := strings.Cut(strings.TrimSpace(line), `msg=audit event=`)
 		if !ok {
 			continue

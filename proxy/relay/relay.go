@@ -36,7 +36,7 @@ type Client struct {
 
 	// idle are the connections that wait, in shards, so that processors do not wait for one another: a request looks where its
 	// goroutine put the last one, and then elsewhere.
-	_     [128]byte
+	_     [stripe.Line]byte
 	idle  [stripe.Count]shard
 	epoch atomic.Int64 // counts the calls of Renew
 
@@ -50,7 +50,7 @@ type shard struct {
 	mu    sync.Mutex
 	conns []*conn      // the one that was used last is last
 	n     atomic.Int64 // how many there are, for a look without the lock
-	_     [128 - 40]byte
+	_     [stripe.Line]byte
 }
 
 // Request is what goes to the upstream.

@@ -19,15 +19,15 @@ func Here() int {
 	return int((at>>11^at>>17)*0x9E3779B1>>16) & (Count - 1)
 }
 
-// line is what processors share memory by, in bytes, twice: they fetch lines in pairs.
-const line = 128
+// Line is the distance in bytes at which processors do not share what they change: two cache lines, since they are fetched in pairs.
+const Line = 128
 
 // Counter is a sum. The zero Counter is 0. It is safe for concurrent use.
 type Counter struct {
-	_     [line]byte // between the first cell and what stands before the Counter
+	_     [Line]byte // between the first cell and what stands before the Counter
 	cells [Count]struct {
 		n atomic.Int64
-		_ [line - 8]byte
+		_ [Line - 8]byte
 	}
 }
 

@@ -42,8 +42,8 @@ const (
 // $argon2id$v=19$m=19456,t=2,p=1$salt$hash, so that stronger costs and other algorithms can stand beside them.
 //
 // Hashing is slow on purpose. All processors may do it at a time, but only half of them (one at least) within a second of other
-// work, see Others: so a burst of log-ins delays other log-ins but not the validation of tokens, and memory stays bounded. Turns are
-// fair by address, see turns.
+// work, see Others: so a burst of log-ins delays other log-ins, and hardly the validation of tokens, and memory stays bounded. Turns
+// are fair by address, see turns.
 type Hasher struct {
 	params Params
 	turns  turns
