@@ -3,8 +3,8 @@
 GO      ?= go
 BIN     := bin
 CMDS    := authproxy keystone-all keystone-manage
-# Race tests need cgo and a C compiler; .ci/run always has one.
-RACE    := $(shell CGO_ENABLED=1 command -v $${CC:-cc} >/dev/null 2>&1 && echo -race)
+# Race tests need cgo, that is a C compiler and the C library's headers; .ci/run always has them.
+RACE     = $(shell echo 'int main(void) { return 0; }' | $${CC:-cc} -include stdlib.h -x c -o /dev/null - 2>/dev/null && echo -race)
 FUZZTIME ?= 30s
 BENCH   ?= .
 BENCHTIME ?= 1s
