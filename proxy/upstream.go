@@ -76,7 +76,9 @@ type TransportOptions struct {
 }
 
 const (
-	maxIdle     = 512
+	// maxIdle lets every connection that was needed wait for its next request, unless a busy hour has had very many; those that
+	// are not needed again are closed after idleTimeout. With fewer the rest would be made anew each time, at twice the cost.
+	maxIdle     = 10_000
 	idleTimeout = 60 * time.Second
 	// continueTimeout is how long a client's Expect: 100-continue waits for the upstream's word before the body goes out unasked.
 	continueTimeout = 30 * time.Second

@@ -66,15 +66,29 @@ func (c *cache) get(text string, hash uint64, now time.Time) *Verified {
 	return v
 }
 
+// near gives the text of the entry under hash, which may be another than was hashed; "" where there is none.
+func (c *cache) near(hash uint64) string {
+	v := c.place(hash).Load()
+	if v == nil || v.hash != hash {
+		c.mu.Lock()
+		v, _ = c.entries.Peek(hash)
+		c.mu.Unlock()
+	}
+	if v == nil {
+		return ""
+	}
+	return v.text
+}
+
 func (c *cache) put(v *Verified) {
 	if v.cost > c.limit {
 		return
 	}
-	hash := hashOf(v.text)
+	v.hash = hashOf(v.text)
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	c.entries.Remove(hash)
-	c.entries.Add(hash, v)
+	c.entries.Remove(v.hash)
+	c.entries.Add(v.hash, v)
 	c.bytes += v.cost
 	for c.bytes > c.limit {
 		c.entries.RemoveOldest()

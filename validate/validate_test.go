@@ -884,6 +884,18 @@ func TestFrontOfTheCache(t *testing.T) {
 	if c.place(hashOf("a")).Load() != a {
 		t.Error("not in front")
 	}
+	if got := c.near(hashOf("a")); got != "a" {
+		t.Errorf("near it is %q", got)
+	}
+	c.place(hashOf("a")).Store(nil)
+	if got := c.near(hashOf("a")); got != "a" {
+		t.Errorf("near it, behind the front, is %q", got)
+	}
+	c.place(hashOf("x")).Store(a) // of another hash
+	if got := c.near(hashOf("x")); got != "" {
+		t.Errorf("near nothing is %q", got)
+	}
+	c.place(hashOf("x")).Store(nil)
 	if again := entry("a"); get("a", epoch) != again {
 		t.Error("the entry that was replaced is found")
 	}

@@ -120,6 +120,7 @@ func (p *parts) serve(ctx context.Context) error {
 			l = tls.NewListener(l, p.listener.Config())
 		case server == p.data && p.settings.server == serverPlain:
 			p.plain = plain.NewListener(l, server)
+			p.plain.Near = p.validator.Near
 			l = p.plain
 		}
 		group.Go(func() error { return serveOn(server, l) })

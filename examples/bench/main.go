@@ -95,7 +95,7 @@ func run(ctx context.Context, args []string, stdout io.Writer) (err error) {
 	if err := pinSelf(ctx); err != nil {
 		return err
 	}
-	b := &bench{settings: s, dir: dir, upstream: upstream.Addr, material: m, out: stdout}
+	b := &bench{settings: s, dir: dir, upstream: upstream, material: m, out: stdout}
 	all := slices.DeleteFunc(peers(), func(p peer) bool { return !only.MatchString(p.name) })
 	running, rows, err := b.startAll(ctx, all)
 	defer func() { err = errors.Join(err, b.stopAll(running)) }()

@@ -19,7 +19,7 @@ import (
 type bench struct {
 	settings
 	dir      string
-	upstream string
+	upstream *upstream
 	material *material
 	out      io.Writer
 
@@ -44,9 +44,8 @@ type sample struct {
 	// cpu is processor time of the peer for a request, helpers that of what it asks besides.
 	cpu, helpers time.Duration
 	rate         float64 // requests a second
-	// busy and generator are the shares of their cores that the peer, and client and upstream, were given.
-	busy, generator float64
-	resident        int // bytes of memory, with all connections open
+	busy         float64 // the share of its core that the peer was given
+	resident     int     // bytes of memory, with all connections open
 }
 
 // row is what was measured of one peer, by round.
@@ -98,7 +97,7 @@ func (b *bench) startAll(ctx context.Context, all []peer) (running []*instance, 
 }
 
 func (b *bench) startPeer(ctx context.Context, p *peer) (*instance, error) {
-	in := &instance{peer: p, addr: b.upstream}
+	in := &instance{peer: p, addr: b.upstream.Addr}
 	in.cold = in
 	if p.command == nil {
 		return in, nil
@@ -256,7 +255,12 @@ func (b *bench) sample(ctx context.Context, in *instance, s scenario, connection
 	if err != nil {
 		return sample{}, err
 	}
-	defer disconnect(clients)
+	defer func() {
+		disconnect(clients)
+		if connections > fewConnections {
+			b.upstream.disconnect()
+		}
+	}()
 	var pids []int
 	if in.process != nil {
 		pids = []int{in.process.cmd.Process.Pid}
@@ -270,11 +274,11 @@ func (b *bench) sample(ctx context.Context, in *instance, s scenario, connection
 	if used[0], err = cpu(pids...); err != nil {
 		return sample{}, err
 	}
-	begin, generator := time.Now(), own()
+	begin := time.Now()
 	if requests, err = closed(ctx, clients, d, 0, s); err != nil {
 		return sample{}, err
 	}
-	took, generator := time.Since(begin), own()-generator
+	took := time.Since(begin)
 	if used[1], err = cpu(pids...); err != nil {
 		return sample{}, err
 	}
@@ -286,7 +290,7 @@ func (b *bench) sample(ctx context.Context, in *instance, s scenario, connection
 	}
 	got := sample{
 		cpu: (used[1] - used[0]) / time.Duration(requests), helpers: (helped[1] - helped[0]) / time.Duration(requests), rate: float64(requests) / took.Seconds(),
-		busy: float64(used[1]-used[0]) / float64(took), generator: float64(generator) / float64(took),
+		busy: float64(used[1]-used[0]) / float64(took),
 	}
 	if len(pids) > 0 {
 		got.resident = resident(pids[0])

@@ -78,10 +78,10 @@ events { worker_connections 19000; }
 http {
   access_log off; keepalive_requests 1000000000; large_client_header_buffers 8 64k;
   client_body_temp_path %[1]s/body; proxy_temp_path %[1]s/proxy; fastcgi_temp_path %[1]s/f; uwsgi_temp_path %[1]s/u; scgi_temp_path %[1]s/s;
-  upstream up { server %[2]s; keepalive 512; keepalive_requests 1000000000; }
+  upstream up { server %[2]s; keepalive %[4]d; keepalive_requests 1000000000; }
   server { listen %[3]s; location / { proxy_pass http://up; proxy_http_version 1.1; proxy_set_header Connection ""; proxy_set_header Host $host; } }
 }
-`, b.dir, b.upstream, listen), 0o600)
+`, b.dir, b.upstream.Addr, listen, mostConnections), 0o600)
 }
 
 func haproxy(verify bool) func(*bench, string, bool) ([]string, error) {
@@ -107,7 +107,7 @@ func haproxy(verify bool) func(*bench, string, bool) ([]string, error) {
 		config := filepath.Join(b.dir, fmt.Sprintf("haproxy-%t.cfg", verify))
 		return []string{program, "-db", "-f", config}, os.WriteFile(config, fmt.Appendf(nil, `
 global
-  maxconn 9500
+  maxconn %[4]d
   nbthread 1
   tune.bufsize 65536
 defaults
@@ -117,18 +117,18 @@ defaults
   timeout server 600s
   http-reuse always
 frontend f
-  bind %s%s
+  bind %[1]s%[2]s
   default_backend b
 backend b
-  server s %s
-`, listen, rules, b.upstream), 0o600)
+  server s %[3]s
+`, listen, rules, b.upstream.Addr, mostConnections+100), 0o600)
 	}
 }
 
 // reverseProxy is this program itself, in the role of the plainest proxy that Go's library makes.
 func reverseProxy(b *bench, listen string, _ bool) ([]string, error) {
 	self, err := os.Executable()
-	return []string{self, "-reverse-proxy", listen, b.upstream}, err
+	return []string{self, "-reverse-proxy", listen, b.upstream.Addr}, err
 }
 
 // cacheBytes is room for all tokens of a run; the default has room for some thousand of them.
@@ -136,7 +136,7 @@ const cacheBytes = 4 << 30
 
 func authproxy(client string) func(*bench, string, bool) ([]string, error) {
 	return func(b *bench, listen string, cold bool) ([]string, error) {
-		args := []string{filepath.Join(b.bin, "authproxy"), "--upstream", "http://" + b.upstream, "--listen", listen, "--admin-listen", "127.0.0.1:0", "--drain-delay", "0s",
+		args := []string{filepath.Join(b.bin, "authproxy"), "--upstream", "http://" + b.upstream.Addr, "--listen", listen, "--admin-listen", "127.0.0.1:0", "--drain-delay", "0s",
 			"--log-level", "error", "--signing-cert-file", b.material.signingCert, "--signing-ca-file", b.material.ca, "--revocation-file", b.material.revoked,
 			"--upstream-client", client, "--cache-size-bytes", fmt.Sprint(cacheBytes), "--token-cache-time", "3600"}
 		if cold {

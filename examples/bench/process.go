@@ -173,12 +173,3 @@ func resident(pid int) int {
 	}
 	return 0
 }
-
-// own is the processor time of this process.
-func own() time.Duration {
-	var u syscall.Rusage
-	if err := syscall.Getrusage(syscall.RUSAGE_SELF, &u); err != nil {
-		return 0
-	}
-	return time.Duration(u.Utime.Nano() + u.Stime.Nano())
-}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"strings"
+	"syscall"
 	"time"
 )
 
@@ -35,10 +36,10 @@ type setting struct {
 // sweeps measures cost against connections, size of the token and number of tokens.
 func (b *bench) sweeps(ctx context.Context, running []*instance) ([]sweep, error) {
 	var connections, numbers []int
-	for n := 1; n <= fewConnections; n *= 2 {
+	for n := 1; n < mostConnections; n *= 2 {
 		connections = append(connections, n)
 	}
-	connections = append(connections, 1024, 2048, manyConnections)
+	connections = append(connections, mostConnections)
 	for n := 1; n <= b.tokens; n *= 10 {
 		numbers = append(numbers, n)
 	}
@@ -72,12 +73,18 @@ func (b *bench) sweeps(ctx context.Context, running []*instance) ([]sweep, error
 	return []sweep{byConnections, bySize, byNumber}, err
 }
 
-// fewConnections are as many as uwsgi lets wait. manyConnections are what the client, and the upstream for all proxies, can have with the 20,000
-// open files that a login often may have at the most.
-const (
-	fewConnections  = 512
-	manyConnections = 4000
-)
+// fewConnections are as many as uwsgi lets wait.
+const fewConnections = 512
+
+// mostConnections are 10,000, or what a proxy can have with the open files that it may have: two for each, and some more.
+var mostConnections = func() int {
+	const most, others = 10_000, 1000
+	var limit syscall.Rlimit
+	if err := syscall.Getrlimit(syscall.RLIMIT_NOFILE, &limit); err != nil {
+		return fewConnections
+	}
+	return min(most, max(fewConnections, (int(min(limit.Max, 1<<30))-others)/2))
+}()
 
 // sweepRounds is how often each point is measured, at most.
 const sweepRounds = 3

@@ -9,8 +9,7 @@ import (
 )
 
 // upstream is the service behind the proxies. It answers everything with a few bytes, and /64k with as many, and has read what is
-// posted. It is written by hand
-// since it shares its core with the client: what it takes is missing there.
+// posted. It is written by hand since it shares its core with the client: what it takes is missing there.
 type upstream struct {
 	Addr     string
 	listener net.Listener
@@ -50,14 +49,16 @@ func startUpstream() (*upstream, error) {
 
 // serve answers requests until the connection ends.
 func serve(conn net.Conn, small, big []byte) {
-	in := bufio.NewReaderSize(conn, 128<<10)
+	in := bufio.NewReaderSize(conn, 16<<10)
 	for {
 		answer, body := small, 0
-		for first := true; ; first = false {
+		for first, whole := true, true; ; first = false {
 			line, err := in.ReadSlice('\n')
-			if err != nil {
+			if err != nil && err != bufio.ErrBufferFull {
 				return
 			}
+			isRest := !whole // of a line that is longer than the buffer
+			whole = err == nil
 			switch {
 			case !first:
 			case bytes.HasPrefix(line, []byte("GET /64k ")):
@@ -65,7 +66,7 @@ func serve(conn net.Conn, small, big []byte) {
 			case bytes.HasPrefix(line, []byte("POST ")):
 				body = postedBody
 			}
-			if len(line) <= 2 {
+			if whole && !isRest && len(line) <= 2 {
 				break
 			}
 		}
@@ -94,6 +95,15 @@ func (u *upstream) drop(conn net.Conn) {
 	defer u.mu.Unlock()
 	_ = conn.Close()
 	delete(u.conns, conn)
+}
+
+// disconnect ends all connections, which were left without a request: so each proxy finds as many open files as the one before.
+func (u *upstream) disconnect() {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	for conn := range u.conns {
+		_ = conn.Close()
+	}
 }
 
 // Close ends the upstream and waits for it.

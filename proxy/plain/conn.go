@@ -166,7 +166,7 @@ func (c *conn) request(w *work, data []byte) next {
 	x := &exchange{}
 	x.ctx.base, x.ctx.nc = c.ctx, c.nc
 	r := blank.WithContext(&x.ctx)
-	longest, ok := w.head.fill(r, &x.url, x.values[:])
+	longest, ok := w.head.fill(r, &x.url, x.values[:], c.l.Near)
 	if !ok {
 		return handItOver
 	}

@@ -308,8 +308,8 @@ func equalFold(b []byte, lower string) bool {
 }
 
 // fill makes the request of a head. It is false for one that is not plain after all: with a field that comes twice, or a target
-// that is no URL. longest is the longest of the values that were made strings of their own.
-func (h *head) fill(r *http.Request, u *url.URL, values []string) (longest string, ok bool) {
+// that is no URL. longest is the token, if it is long; near, which may be nil, is Listener.Near.
+func (h *head) fill(r *http.Request, u *url.URL, values []string, near func([]byte) string) (longest string, ok bool) {
 	// The small parts share one string, since each allocation costs as much as much of the parsing.
 	var b strings.Builder
 	b.Grow(h.small)
@@ -352,7 +352,12 @@ func (h *head) fill(r *http.Request, u *url.URL, values []string) (longest strin
 			*value = cut(len(f.text))
 		default:
 			name = canonical(cut(len(f.name)))
-			*value = string(f.text)
+			if near != nil && name == "X-Auth-Token" {
+				*value = near(f.text)
+			}
+			if *value != string(f.text) {
+				*value = string(f.text)
+			}
 		}
 		if name == "X-Auth-Token" && len(f.text) >= ownString {
 			longest = values[i]

@@ -2,12 +2,14 @@ package plain
 
 import (
 	"bufio"
+	"fmt"
 	"io"
 	"net/http"
 	"net/url"
 	"reflect"
 	"strings"
 	"testing"
+	"unsafe"
 )
 
 // check compares a head that was taken for plain with what net/http makes of the same bytes.
@@ -20,7 +22,8 @@ func check(t *testing.T, data []byte, last string) finding {
 	}
 	var r http.Request
 	var u url.URL
-	longest, ok := h.fill(&r, &u, make([]string, 4))
+	// What is near may be another value.
+	longest, ok := h.fill(&r, &u, make([]string, 4), func([]byte) string { return last })
 	if !ok {
 		return other
 	}
@@ -55,6 +58,41 @@ func check(t *testing.T, data []byte, last string) finding {
 		t.Errorf("%q: %q is not the token", data, longest)
 	}
 	return plainHead
+}
+
+// TestNear: a token that is kept is taken for the one that was received where both are the same, and nowhere else.
+func TestNear(t *testing.T) {
+	kept := strings.Clone(token)
+	for name, tt := range map[string]struct {
+		received string
+		near     func([]byte) string
+		isKept   bool
+	}{
+		"the same":        {token, func([]byte) string { return kept }, true},
+		"another":         {token[:len(token)-1] + "!", func([]byte) string { return kept }, false},
+		"a longer one":    {token + "!", func([]byte) string { return kept }, false},
+		"none":            {token, func([]byte) string { return "" }, false},
+		"nobody to ask":   {token, nil, false},
+		"short":           {"short", func([]byte) string { return kept }, false},
+		"not the token's": {token, func(text []byte) string { t.Errorf("asked for %q", text); return kept }, false},
+	} {
+		field := "x-auth-token"
+		if name == "not the token's" {
+			field = "X-Other"
+		}
+		var h head
+		var r http.Request
+		if found := h.parse(fmt.Appendf(nil, "GET / HTTP/1.1\r\nHost: h\r\n%s: %s\r\n\r\n", field, tt.received), ""); found != plainHead {
+			t.Fatalf("%s: found %d", name, found)
+		}
+		if _, ok := h.fill(&r, new(url.URL), make([]string, 1), tt.near); !ok {
+			t.Fatalf("%s: not plain", name)
+		}
+		got := r.Header.Get(field)
+		if got != tt.received || (unsafe.StringData(got) == unsafe.StringData(kept)) != tt.isKept {
+			t.Errorf("%s: got %q", name, got)
+		}
+	}
 }
 
 var token = strings.Repeat("MIIK-token", 20)

@@ -23,6 +23,10 @@ import (
 // its Accept gives connections on which another request has come. The server's Serve is to be called with it, and after the
 // server's Shutdown, Wait, or Abort.
 type Listener struct {
+	// Near gives a string that may be the token in text, "" for none; nil never does. If it is the same, it is taken instead of another
+	// copy: one token on many connections is then in memory once. It is set before the first Accept.
+	Near func(text []byte) string
+
 	below  net.Listener
 	server *http.Server
 
