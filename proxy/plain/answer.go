@@ -9,6 +9,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"time"
 )
@@ -20,11 +21,12 @@ type answer struct {
 	r      *http.Request
 	header http.Header
 
-	out   []byte // what was not sent yet, up to its capacity
-	held  []byte // the beginning of a body for which the framing is not chosen yet; its capacity is used only then
-	begun bool   // the head is complete, in out or sent
-	over  bool   // the Handler has returned
-	close bool   // the connection is not to be used again
+	room  *[outRoom]byte // nil before anything was written
+	out   []byte         // what was not sent yet, up to its capacity
+	held  []byte         // the beginning of a body for which the framing is not chosen yet; its capacity is used only then
+	begun bool           // the head is complete, in out or sent
+	over  bool           // the Handler has returned
+	close bool           // the connection is not to be used again
 
 	status  int // 0 before WriteHeader
 	length  int64
@@ -115,7 +117,17 @@ func (a *answer) bodyAllowed() bool {
 
 func (a *answer) hasBody() bool { return a.bodyAllowed() && a.r.Method != http.MethodHead }
 
+// outRoom is how much of an answer may wait for the rest of it, in bytes.
+const outRoom = 8 << 10
+
+// outs are lent to answers from their first byte on: a request that others work on needs none.
+var outs = sync.Pool{New: func() any { return new([outRoom]byte) }}
+
 func (a *answer) statusLine(code int) {
+	if a.room == nil {
+		a.room = outs.Get().(*[outRoom]byte)
+		a.out = a.room[:0]
+	}
 	a.out = append(a.out, "HTTP/1.1 "...)
 	if text := http.StatusText(code); text != "" {
 		a.out = strconv.AppendInt(a.out, int64(code), 10)
@@ -338,7 +350,10 @@ func (a *answer) SetWriteDeadline(t time.Time) error {
 // finish sends the rest. Where the Handler has not come to its end, the answer is left as it is: it must not look whole.
 func (a *answer) finish(whole bool) {
 	defer func() {
-		a.over, a.out, a.held = true, nil, nil
+		if a.room != nil {
+			outs.Put(a.room)
+		}
+		a.over, a.room, a.out, a.held = true, nil, nil, nil
 	}()
 	if !whole {
 		return

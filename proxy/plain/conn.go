@@ -38,13 +38,8 @@ func newConn(l *Listener, nc *socket.Conn) *conn {
 	return &conn{l: l, nc: nc, remote: nc.RemoteAddr().String(), ctx: context.WithValue(l.ctx, http.LocalAddrContextKey, nc.LocalAddr())}
 }
 
-// work is what a request needs while it is under way, lent to connections.
-type work struct {
-	head head
-	out  [8 << 10]byte
-}
-
-var works = sync.Pool{New: func() any { return new(work) }}
+// heads are lent to connections while they read a request.
+var heads = sync.Pool{New: func() any { return new(head) }}
 
 // serve ends with the connection, or when it has been handed over.
 func (c *conn) serve() {
@@ -80,10 +75,7 @@ func (c *conn) requests() next {
 		if !c.state.CompareAndSwap(fresh, busy) && !c.state.CompareAndSwap(waiting, busy) {
 			return closeIt
 		}
-		w := works.Get().(*work)
-		after := c.request(w, data)
-		works.Put(w)
-		if after != keepIt {
+		if after := c.request(data); after != keepIt {
 			return after
 		}
 		c.state.Store(waiting)
@@ -135,8 +127,37 @@ const maxPieces = 16
 const bodyWait = 500 * time.Millisecond
 
 // request answers the request that data begins with, if it is plain.
-func (c *conn) request(w *work, data []byte) next {
-	found := w.head.parse(data, c.last)
+func (c *conn) request(data []byte) next {
+	x := &exchange{}
+	x.ctx.base, x.ctx.nc = c.ctx, c.nc
+	r := blank.WithContext(&x.ctx)
+	if after := c.read(r, x, data); after != keepIt {
+		return after
+	}
+	a := &x.answer
+	a.c, a.r = c, r
+	whole := c.handle(a, r)
+	a.finish(whole)
+	if x.ctx.end() || a.readDeadline {
+		c.armed = time.Time{}
+		if a.readDeadline {
+			_ = c.nc.SetReadDeadline(time.Time{})
+		}
+	}
+	if a.writeDeadline {
+		_ = c.nc.SetWriteDeadline(time.Time{})
+	}
+	if !whole || a.close {
+		return closeIt
+	}
+	return keepIt
+}
+
+// read makes the request that data begins with, which may have to be waited for.
+func (c *conn) read(r *http.Request, x *exchange, data []byte) next {
+	h := heads.Get().(*head)
+	defer heads.Put(h)
+	found := h.parse(data, c.last)
 	for before, pieces := plainHead, 1; found == partial || found == partialBody; pieces++ {
 		if pieces == maxPieces {
 			return handItOver
@@ -153,47 +174,27 @@ func (c *conn) request(w *work, data []byte) next {
 		data, err = c.nc.Fill()
 		switch {
 		case err == nil:
-			found = w.head.parse(data, c.last)
+			found = h.parse(data, c.last)
 		case isTimeout(err) && found == partial:
 			return closeIt
 		default: // the end, no room for more, or a body that takes its time
 			return handItOver
 		}
 	}
-	if most := c.l.server.MaxHeaderBytes; found == other || most > 0 && w.head.size > most {
+	if most := c.l.server.MaxHeaderBytes; found == other || most > 0 && h.size > most {
 		return handItOver
 	}
-	x := &exchange{}
-	x.ctx.base, x.ctx.nc = c.ctx, c.nc
-	r := blank.WithContext(&x.ctx)
-	longest, ok := w.head.fill(r, &x.url, x.values[:], c.l.Near)
+	longest, ok := h.fill(r, &x.url, x.values[:], c.l.Near)
 	if !ok {
 		return handItOver
 	}
 	c.last = longest
 	r.RemoteAddr = c.remote
-	size := w.head.size + w.head.body
-	if w.head.body > 0 {
-		r.Body = &Body{all: bytes.Clone(data[w.head.size:size])}
+	size := h.size + h.body
+	if h.body > 0 {
+		r.Body = &Body{all: bytes.Clone(data[h.size:size])}
 	}
 	c.nc.Skip(size)
-
-	a := &x.answer
-	a.c, a.r, a.out = c, r, w.out[:0]
-	whole := c.handle(a, r)
-	a.finish(whole)
-	if x.ctx.end() || a.readDeadline {
-		c.armed = time.Time{}
-		if a.readDeadline {
-			_ = c.nc.SetReadDeadline(time.Time{})
-		}
-	}
-	if a.writeDeadline {
-		_ = c.nc.SetWriteDeadline(time.Time{})
-	}
-	if !whole || a.close {
-		return closeIt
-	}
 	return keepIt
 }
 

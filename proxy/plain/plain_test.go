@@ -387,3 +387,32 @@ func TestOtherConnections(t *testing.T) {
 		t.Error(err)
 	}
 }
+
+// TestLongHead: a long token does not make a request less plain, up to what is read ahead at most. Beyond that it is for net/http.
+func TestLongHead(t *testing.T) {
+	address, _ := serve(t, true, func(w http.ResponseWriter, r *http.Request) {
+		_, _ = fmt.Fprint(w, isPlain(w), len(r.Header.Get("X-Auth-Token")))
+	}, nil)
+	for _, tt := range []struct {
+		size int
+		want string
+	}{{15 << 10, "true 15360"}, {40 << 10, "true 40960"}, {63 << 10, "true 64512"}, {16, "true 16"}, {70 << 10, "false 71680"}} {
+		c := dial(t, address)
+		for range 2 {
+			if _, err := fmt.Fprintf(c, "GET / HTTP/1.1\r\nHost: h\r\nX-Auth-Token: %s\r\n\r\n", strings.Repeat("M", tt.size)); err != nil {
+				t.Fatal(err)
+			}
+			res, err := http.ReadResponse(bufio.NewReader(c), nil)
+			if err != nil {
+				t.Fatal(err)
+			}
+			body, err := io.ReadAll(res.Body)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if string(body) != tt.want {
+				t.Errorf("%d bytes: %s, want %s", tt.size, body, tt.want)
+			}
+		}
+	}
+}

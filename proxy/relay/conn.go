@@ -26,6 +26,7 @@ type conn struct {
 	plain  bool
 	swap   socket.Swap
 	step   func(fd uintptr) bool // swap.Step, bound once
+	room   func() []byte         // makeRoom, bound once
 
 	since time.Time // waiting in the pool since
 	epoch int64     // of the Client when it was begun
@@ -37,7 +38,7 @@ type conn struct {
 	unwatch  func() bool // not nil: the end of ctx ends reads and writes
 	sent     int         // bytes of the head
 	answered bool        // a byte of the answer has come
-	buf      []byte      // buf[r:w] is what was received and not yet used
+	buf      []byte      // buf[r:w] is what was received and not yet used; nil before anything came
 	r, w     int
 	full     bool // the last read filled buf
 	upload   *upload
@@ -49,7 +50,7 @@ type conn struct {
 func newConn(client *Client, nc net.Conn) *conn {
 	c := &conn{client: client, nc: nc}
 	c.socket, c.plain = socket.Of(nc)
-	c.step = c.swap.Step
+	c.step, c.room = c.swap.Step, c.makeRoom
 	return c
 }
 
@@ -58,11 +59,17 @@ const (
 	largeBuffer = 64 << 10
 )
 
-// Buffers belong to exchanges, not to connections: one that waits for its next request has none.
+// Buffers belong to answers, not to connections: one that waits for its next request, or for an answer, has none.
 var (
 	smallBuffers = sync.Pool{New: func() any { return new([smallBuffer]byte) }}
 	largeBuffers = sync.Pool{New: func() any { return new([largeBuffer]byte) }}
 )
+
+// makeRoom is for the first bytes of an answer.
+func (c *conn) makeRoom() []byte {
+	c.buf = smallBuffers.Get().(*[smallBuffer]byte)[:]
+	return c.buf
+}
 
 func release(b []byte) {
 	switch cap(b) {
@@ -76,7 +83,7 @@ func release(b []byte) {
 // do sends a request and reads the head of the answer into c.res.
 func (c *conn) do(ctx context.Context, q *Request) error {
 	c.ctx, c.events, c.started = ctx, q.Events, time.Now()
-	c.buf, c.r, c.w, c.full = smallBuffers.Get().(*[smallBuffer]byte)[:], 0, 0, false
+	c.buf, c.r, c.w, c.full = nil, 0, 0, false
 	c.sent, c.answered, c.upload = 0, false, nil
 
 	framed := c.frame(q.Head, q)
@@ -145,7 +152,7 @@ func (c *conn) send(head []byte, wait bool) error {
 		c.sent = n
 		return err
 	}
-	c.swap = socket.Swap{Out: head, Wait: wait, In: c.buf}
+	c.swap = socket.Swap{Out: head, Wait: wait, Room: c.room}
 	for {
 		c.arm()
 		err := c.socket.Read(c.step)
@@ -179,13 +186,16 @@ func (c *conn) send(head []byte, wait bool) error {
 // received notes n more bytes behind c.w.
 func (c *conn) received(n int) {
 	c.w += n
-	c.full = c.w == len(c.buf)
+	c.full = n > 0 && c.w == len(c.buf)
 	c.answered = c.answered || n > 0
 }
 
 // fill receives more. Room is made for it up to the size of the largest buffer; a head, which must be in one piece, may be
 // larger.
 func (c *conn) fill() error {
+	if c.buf == nil {
+		c.makeRoom()
+	}
 	if c.r == c.w {
 		c.r, c.w = 0, 0
 		if c.full && len(c.buf) < largeBuffer {

@@ -28,11 +28,17 @@ func (l Listener) Accept() (net.Conn, error) {
 	return c, nil
 }
 
-const ahead = 16 << 10
+const (
+	ahead     = 16 << 10
+	mostAhead = 64 << 10 // for heads with a token that is longer than most
+)
 
-// aheads lends connections their buffers, for as long as these hold something that was not yet asked for. A connection that waits
+// aheads lend connections their buffers, for as long as these hold something that was not yet asked for. A connection that waits
 // has none.
-var aheads = sync.Pool{New: func() any { return new([ahead]byte) }}
+var (
+	aheads     = sync.Pool{New: func() any { return new([ahead]byte) }}
+	mostAheads = sync.Pool{New: func() any { return new([mostAhead]byte) }}
+)
 
 // Conn is a connection of a Listener.
 type Conn struct {
@@ -42,7 +48,7 @@ type Conn struct {
 	reading  sync.Mutex
 	readStep func(fd uintptr) bool // stepRead, bound once
 	fillStep func(fd uintptr) bool
-	buf      *[ahead]byte // nil: nothing was read ahead
+	buf      []byte // nil: nothing was read ahead
 	r, w     int
 	in       []byte
 	inN      int
@@ -89,8 +95,8 @@ func (c *Conn) stepRead(fd uintptr) bool {
 		c.inN, c.inErr = read(fd, c.in)
 		return c.inErr != syscall.EAGAIN
 	}
-	c.buf = aheads.Get().(*[ahead]byte)
-	c.inN, c.inErr = read(fd, c.buf[:])
+	c.buf = aheads.Get().(*[ahead]byte)[:]
+	c.inN, c.inErr = read(fd, c.buf)
 	if c.inErr != 0 || c.inN == 0 {
 		c.drop()
 		return c.inErr != syscall.EAGAIN
@@ -100,24 +106,35 @@ func (c *Conn) stepRead(fd uintptr) bool {
 }
 
 func (c *Conn) drop() {
-	aheads.Put(c.buf)
+	if len(c.buf) == ahead {
+		aheads.Put((*[ahead]byte)(c.buf))
+	} else {
+		mostAheads.Put((*[mostAhead]byte)(c.buf))
+	}
 	c.buf = nil
 }
 
 // ErrFull says that no more can be read ahead.
 var ErrFull = errors.New("as much has been read ahead as there is room for")
 
-// Fill waits for more bytes, up to 16 KiB in all, and gives all that were read ahead. They can be read, or looked at and skipped;
+// Fill waits for more bytes, up to 64 KiB in all, and gives all that were read ahead. They can be read, or looked at and skipped;
 // what is given is valid until then, or until Fill is called again.
 func (c *Conn) Fill() ([]byte, error) {
 	c.reading.Lock()
 	defer c.reading.Unlock()
-	if c.buf != nil && c.w == ahead {
+	if c.buf != nil && c.w == len(c.buf) {
+		room := c.buf
 		if c.r == 0 {
-			return nil, ErrFull
+			if c.w == mostAhead {
+				return nil, ErrFull
+			}
+			room = mostAheads.Get().(*[mostAhead]byte)[:]
 		}
-		c.w = copy(c.buf[:], c.buf[c.r:c.w])
-		c.r = 0
+		n := copy(room, c.buf[c.r:c.w])
+		if c.r == 0 {
+			c.drop()
+		}
+		c.buf, c.r, c.w = room, 0, n
 	}
 	err := c.socket.Read(c.fillStep)
 	switch {
@@ -135,7 +152,7 @@ func (c *Conn) Fill() ([]byte, error) {
 func (c *Conn) stepFill(fd uintptr) bool {
 	empty := c.buf == nil
 	if empty {
-		c.buf, c.r, c.w = aheads.Get().(*[ahead]byte), 0, 0
+		c.buf, c.r, c.w = aheads.Get().(*[ahead]byte)[:], 0, 0
 	}
 	c.inN, c.inErr = read(fd, c.buf[c.w:])
 	if c.inErr != 0 || c.inN == 0 {

@@ -52,7 +52,8 @@ func quiet(fd uintptr) bool {
 // Step, and waits where Step is false. So whatever comes after the look is noticed; what came before makes the connection stale.
 type Swap struct {
 	Out []byte // the request
-	In  []byte // room for the answer
+	// Room gives the place for the answer, when there is one: a request that waits needs none.
+	Room func() []byte
 	// Wait says that the answer is waited for. Step is over without it where not all could be sent.
 	Wait bool
 
@@ -62,6 +63,7 @@ type Swap struct {
 	Err            error // of sending
 
 	asked bool
+	in    []byte
 }
 
 // Step is true when nothing is to be waited for: the rest, if any, is for ordinary reading and writing.
@@ -80,7 +82,10 @@ func (s *Swap) Step(fd uintptr) bool {
 		}
 		return !s.Wait || s.Err != nil || s.Sent < len(s.Out)
 	}
-	n, errno := read(fd, s.In)
+	if s.in == nil {
+		s.in = s.Room()
+	}
+	n, errno := read(fd, s.in)
 	if errno == syscall.EAGAIN {
 		return false
 	}

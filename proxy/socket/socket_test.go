@@ -143,7 +143,7 @@ func TestQuiet(t *testing.T) {
 				if err := disturb(server); err != nil {
 					t.Fatal(err)
 				}
-				swap := Swap{Out: []byte("request"), In: make([]byte, 10), Wait: true}
+				swap := Swap{Out: []byte("request"), Room: room, Wait: true}
 				if err := raw.Read(swap.Step); err != nil || Quiet(raw) || !swap.Stale || swap.Sent != 0 {
 					t.Errorf("%+v, %v", swap, err)
 				}
@@ -151,6 +151,8 @@ func TestQuiet(t *testing.T) {
 		})
 	}
 }
+
+func room() []byte { return make([]byte, 100) }
 
 func TestSwap(t *testing.T) {
 	pairs(t, func(t *testing.T, server *Conn, client net.Conn) {
@@ -164,16 +166,16 @@ func TestSwap(t *testing.T) {
 			done <- err
 		}()
 		raw, _ := Of(client)
-		swap := Swap{Out: []byte("request"), In: make([]byte, 100), Wait: true}
-		if err := raw.Read(swap.Step); err != nil || swap.Stale || swap.Err != nil || swap.Sent != 7 || string(swap.In[:swap.Received]) != "answer to request" {
+		swap := Swap{Out: []byte("request"), Room: room, Wait: true}
+		if err := raw.Read(swap.Step); err != nil || swap.Stale || swap.Err != nil || swap.Sent != 7 || string(swap.in[:swap.Received]) != "answer to request" {
 			t.Errorf("%+v, %v", swap, err)
 		}
 		if err := <-done; err != nil {
 			t.Error(err)
 		}
 		// More than the socket takes: the rest is left to others.
-		swap = Swap{Out: make([]byte, 64<<20), In: make([]byte, 100), Wait: true}
-		if err := raw.Read(swap.Step); err != nil || swap.Sent == 0 || swap.Sent == len(swap.Out) || swap.Received != 0 {
+		swap = Swap{Out: make([]byte, 64<<20), Room: room, Wait: true}
+		if err := raw.Read(swap.Step); err != nil || swap.Sent == 0 || swap.in != nil || swap.Sent == len(swap.Out) || swap.Received != 0 {
 			t.Errorf("sent %d of %d, received %d: %v", swap.Sent, len(swap.Out), swap.Received, err)
 		}
 	})
@@ -185,7 +187,7 @@ func TestFill(t *testing.T) {
 		if server.Skip(1); server.Ahead() != nil {
 			t.Error("something is ahead")
 		}
-		text := make([]byte, 3*ahead)
+		text := make([]byte, 3*mostAhead)
 		for i := range text {
 			text[i] = byte(i >> 8)
 		}
@@ -194,7 +196,7 @@ func TestFill(t *testing.T) {
 			_, err := client.Write(text)
 			done <- err
 		}()
-		for len(server.Ahead()) < ahead {
+		for len(server.Ahead()) < mostAhead {
 			if data, err := server.Fill(); err != nil || !bytes.Equal(data, text[:len(data)]) || len(data) != len(server.Ahead()) {
 				t.Fatalf("%d bytes, %v", len(data), err)
 			}
@@ -207,7 +209,7 @@ func TestFill(t *testing.T) {
 		if n, err := server.Read(p[:]); n != 50 || err != nil || !bytes.Equal(p[:], text[100:150]) {
 			t.Errorf("read %d, %v", n, err)
 		}
-		if data, err := server.Fill(); err != nil || len(data) <= ahead-150 || !bytes.Equal(data, text[150:150+len(data)]) {
+		if data, err := server.Fill(); err != nil || len(data) <= mostAhead-150 || !bytes.Equal(data, text[150:150+len(data)]) {
 			t.Errorf("%d bytes, %v", len(data), err)
 		}
 		got := bytes.Clone(server.Ahead())
