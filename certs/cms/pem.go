@@ -11,6 +11,7 @@ const (
 	pemBegin  = "-----BEGIN CMS-----\n"
 	pemEnd    = "-----END CMS-----\n"
 	pemColumn = 64
+	pemBytes  = pemColumn / 4 * 3 // in a line
 )
 
 // EncodePEM puts der into the armour that openssl prints: lines of 64 characters and a final newline.
@@ -44,18 +45,24 @@ func DecodePEM(text []byte) ([]byte, error) {
 		return nil, fmt.Errorf("%w: does not end with %q", ErrMalformed, pemEnd[:len(pemEnd)-1])
 	}
 	body = body[len(pemBegin):]
-	// The decoder passes over line ends wherever they are; that they stand where they should is known from the comparison.
-	der := make([]byte, base64.StdEncoding.DecodedLen(len(body)))
-	n, err := base64.StdEncoding.Strict().Decode(der, body)
-	if err != nil {
-		return nil, fmt.Errorf("%w: %w", ErrMalformed, err)
-	}
-	if n == 0 {
+	if len(body) == 0 {
 		return nil, fmt.Errorf("%w: nothing between the armour's lines", ErrMalformed)
 	}
-	der = der[:n]
-	if again := EncodePEM(der); !bytes.Equal(bytes.TrimSuffix(text, []byte("\n")), again[:len(again)-1]) {
-		return nil, fmt.Errorf("%w: lines are not of %d characters each", ErrMalformed, pemColumn)
+	der := make([]byte, 0, (len(body)+pemColumn)/(pemColumn+1)*pemBytes)
+	for len(body) > 0 {
+		line, rest, ended := bytes.Cut(body, []byte{'\n'})
+		// The decoder passes over a carriage return wherever it is.
+		if !ended || len(line) == 0 || len(line) > pemColumn || len(rest) > 0 && len(line) != pemColumn || bytes.IndexByte(line, '\r') >= 0 {
+			return nil, fmt.Errorf("%w: lines are not of %d characters each", ErrMalformed, pemColumn)
+		}
+		more, err := base64.StdEncoding.Strict().AppendDecode(der, line)
+		if err != nil {
+			return nil, fmt.Errorf("%w: %w", ErrMalformed, err)
+		}
+		if len(rest) > 0 && len(more)-len(der) != pemBytes {
+			return nil, fmt.Errorf("%w: padding before the last line", ErrMalformed)
+		}
+		der, body = more, rest
 	}
 	return der, nil
 }
