@@ -97,11 +97,13 @@ func (u *upstream) drop(conn net.Conn) {
 	delete(u.conns, conn)
 }
 
-// disconnect ends all connections, which were left without a request: so each proxy finds as many open files as the one before.
+// disconnect ends all connections, which were left without a request: so each proxy finds as many open files and ports as the one
+// before.
 func (u *upstream) disconnect() {
 	u.mu.Lock()
 	defer u.mu.Unlock()
 	for conn := range u.conns {
+		_ = conn.(*net.TCPConn).SetLinger(0) // no port waits for what may still come by it
 		_ = conn.Close()
 	}
 }
