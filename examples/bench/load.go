@@ -28,8 +28,10 @@ type client struct {
 	addr string
 	conn net.Conn
 	in   *bufio.Reader
-	out  []byte
 }
+
+// outs lend clients the room for a request while it is sent.
+var outs = sync.Pool{New: func() any { return new([]byte) }}
 
 // connect makes connections and asks one question on each.
 func connect(addr string, connections int, s scenario) (clients []*client, err error) {
@@ -63,8 +65,11 @@ func (c *client) dial() (err error) {
 // ask sends the n-th request of a scenario and reads the answer, whole. An answer of another status than the scenario's is an
 // error: a proxy that gets it wrong is not measured.
 func (c *client) ask(s scenario, n int) error {
-	c.out = s.request(c.out[:0], n)
-	if _, err := c.conn.Write(c.out); err != nil {
+	out := outs.Get().(*[]byte)
+	*out = s.request((*out)[:0], n)
+	_, err := c.conn.Write(*out)
+	outs.Put(out)
+	if err != nil {
 		return err
 	}
 	line, err := c.in.ReadSlice('\n')

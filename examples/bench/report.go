@@ -173,6 +173,16 @@ func (b *bench) notes(rows []*row) (notes []string) {
 	return notes
 }
 
+const idleMark = "°"
+
+// idle marks what was measured of a proxy that had less to do than it could.
+func idle(samples []sample) string {
+	if len(samples) > 0 && over(samples, busyOf).median < full {
+		return idleMark
+	}
+	return ""
+}
+
 func kilobytes(n int) string { return fmt.Sprintf("%.1f KB", float64(n)/1024) }
 
 // versions are those of all programs that are there.
@@ -259,10 +269,11 @@ func (s sweep) report(w io.Writer) {
 	for _, c := range s.curves {
 		fmt.Fprintf(w, "| %s |", c.name)
 		for _, p := range c.points {
-			fmt.Fprintf(w, " %.1f |", over(p.samples, cpuOf).median)
+			fmt.Fprintf(w, " %.1f%s |", over(p.samples, cpuOf).median, idle(p.samples))
 		}
 		fmt.Fprintln(w, strings.Repeat(" |", len(s.curves[most].points)-len(c.points)))
 	}
+	fmt.Fprintf(w, "\n%s: its core was less than %.0f %% busy, as client and upstream could not do more. What it takes to be woken, which a proxy with enough to do seldom is, is in the figure.\n", idleMark, 100*full)
 	for _, c := range s.curves {
 		if c.name != authproxyName || sized || c.points[len(c.points)-1].x < 500 {
 			continue

@@ -1,11 +1,12 @@
 package main
 
 import (
-	"bufio"
 	"bytes"
 	"fmt"
 	"net"
 	"sync"
+
+	"authproxy/proxy/socket"
 )
 
 // upstream is the service behind the proxies. It answers everything with a few bytes, and /64k with as many, and has read what is
@@ -16,7 +17,7 @@ type upstream struct {
 	group    sync.WaitGroup
 
 	mu    sync.Mutex
-	conns map[net.Conn]bool // nil when closed
+	conns map[*socket.Conn]bool // nil when closed
 }
 
 func startUpstream() (*upstream, error) {
@@ -24,17 +25,18 @@ func startUpstream() (*upstream, error) {
 	if err != nil {
 		return nil, err
 	}
-	u := &upstream{Addr: l.Addr().String(), listener: l, conns: map[net.Conn]bool{}}
+	u := &upstream{Addr: l.Addr().String(), listener: l, conns: map[*socket.Conn]bool{}}
 	answer := func(body []byte) []byte {
 		return append(fmt.Appendf(nil, "HTTP/1.1 200 OK\r\nContent-Type: text/plain\r\nContent-Length: %d\r\n\r\n", len(body)), body...)
 	}
 	small, big := answer([]byte("hello\n")), answer(make([]byte, 64<<10))
 	u.group.Go(func() {
 		for {
-			conn, err := l.Accept()
+			nc, err := socket.Listener{Listener: l}.Accept()
 			if err != nil {
 				return
 			}
+			conn := nc.(*socket.Conn)
 			if !u.keep(conn) {
 				return
 			}
@@ -47,39 +49,43 @@ func startUpstream() (*upstream, error) {
 	return u, nil
 }
 
-// serve answers requests until the connection ends.
-func serve(conn net.Conn, small, big []byte) {
-	in := bufio.NewReaderSize(conn, 16<<10)
+// serve answers requests until the connection ends. A connection that waits has no buffer, so that thousands of them share a few
+// which the processor has at hand.
+func serve(conn *socket.Conn, small, big []byte) {
 	for {
-		answer, body := small, 0
-		for first, whole := true, true; ; first = false {
-			line, err := in.ReadSlice('\n')
-			if err != nil && err != bufio.ErrBufferFull {
+		data := conn.Ahead()
+		n := requestLength(data)
+		if n == 0 {
+			if _, err := conn.Fill(); err != nil {
 				return
 			}
-			isRest := !whole // of a line that is longer than the buffer
-			whole = err == nil
-			switch {
-			case !first:
-			case bytes.HasPrefix(line, []byte("GET /64k ")):
-				answer = big
-			case bytes.HasPrefix(line, []byte("POST ")):
-				body = postedBody
-			}
-			if whole && !isRest && len(line) <= 2 {
-				break
-			}
+			continue
 		}
-		if _, err := in.Discard(body); err != nil {
-			return
+		answer := small
+		if bytes.HasPrefix(data, []byte("GET /64k ")) {
+			answer = big
 		}
+		conn.Skip(n)
 		if _, err := conn.Write(answer); err != nil {
 			return
 		}
 	}
 }
 
-func (u *upstream) keep(conn net.Conn) bool {
+// requestLength is 0 for a request that is not all there.
+func requestLength(data []byte) int {
+	head, _, ended := bytes.Cut(data, []byte("\r\n\r\n"))
+	n := len(head) + 4
+	if bytes.HasPrefix(data, []byte("POST ")) {
+		n += postedBody
+	}
+	if !ended || len(data) < n {
+		return 0
+	}
+	return n
+}
+
+func (u *upstream) keep(conn *socket.Conn) bool {
 	u.mu.Lock()
 	defer u.mu.Unlock()
 	if u.conns == nil {
@@ -90,7 +96,7 @@ func (u *upstream) keep(conn net.Conn) bool {
 	return true
 }
 
-func (u *upstream) drop(conn net.Conn) {
+func (u *upstream) drop(conn *socket.Conn) {
 	u.mu.Lock()
 	defer u.mu.Unlock()
 	_ = conn.Close()
@@ -103,7 +109,7 @@ func (u *upstream) disconnect() {
 	u.mu.Lock()
 	defer u.mu.Unlock()
 	for conn := range u.conns {
-		_ = conn.(*net.TCPConn).SetLinger(0) // no port waits for what may still come by it
+		_ = conn.Conn.(*net.TCPConn).SetLinger(0) // no port waits for what may still come by it
 		_ = conn.Close()
 	}
 }
