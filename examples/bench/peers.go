@@ -73,7 +73,7 @@ func nginx(b *bench, listen string, _ bool) ([]string, error) {
 	}
 	config := filepath.Join(b.dir, "nginx.conf")
 	return []string{program, "-c", config, "-p", b.dir, "-e", filepath.Join(b.dir, "nginx.log")}, os.WriteFile(config, fmt.Appendf(nil, `
-daemon off; worker_processes 1; pid %[1]s/nginx.pid;
+daemon off; worker_processes 1; worker_rlimit_nofile %[6]d; pid %[1]s/nginx.pid;
 events { worker_connections %[5]d; }
 http {
   access_log off; keepalive_requests 1000000000; large_client_header_buffers 8 64k;
@@ -81,7 +81,7 @@ http {
   upstream up { server %[2]s; keepalive %[4]d; keepalive_requests 1000000000; }
   server { listen %[3]s; location / { proxy_pass http://up; proxy_http_version 1.1; proxy_set_header Connection ""; proxy_set_header Host $host; } }
 }
-`, b.dir, b.upstream.Addr, listen, mostConnections, 3*mostConnections), 0o600)
+`, b.dir, b.upstream.Addr, listen, mostConnections, 3*mostConnections, openFiles(mostConnections)), 0o600)
 }
 
 func haproxy(verify bool) func(*bench, string, bool) ([]string, error) {

@@ -78,13 +78,16 @@ const fewConnections = 512
 
 // mostConnections are 10,000, or what a proxy can have with the open files that it may have: two for each, and some more.
 var mostConnections = func() int {
-	const most, others = 10_000, 1000
+	const most = 10_000
 	var limit syscall.Rlimit
 	if err := syscall.Getrlimit(syscall.RLIMIT_NOFILE, &limit); err != nil {
 		return fewConnections
 	}
-	return min(most, max(fewConnections, (int(min(limit.Max, 1<<30))-others)/2))
+	return min(most, max(fewConnections, (int(min(limit.Max, 1<<30))-openFiles(0))/2))
 }()
+
+// openFiles are those of a proxy with so many connections, each with one to the upstream, and of what else it has open.
+func openFiles(connections int) int { return 2*connections + 1000 }
 
 // sweepRounds is how often each point is measured, at most.
 const sweepRounds = 3

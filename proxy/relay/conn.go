@@ -59,7 +59,8 @@ const (
 	largeBuffer = 64 << 10
 )
 
-// Buffers belong to answers, not to connections: one that waits for its next request, or for an answer, has none.
+// Buffers belong to answers, not to connections: one that waits for its next request has none, and neither has one without TLS that
+// waits for the answer to a request in one piece.
 var (
 	smallBuffers = sync.Pool{New: func() any { return new([smallBuffer]byte) }}
 	largeBuffers = sync.Pool{New: func() any { return new([largeBuffer]byte) }}

@@ -123,18 +123,18 @@ func (c *Conn) Fill() ([]byte, error) {
 	c.reading.Lock()
 	defer c.reading.Unlock()
 	if c.buf != nil && c.w == len(c.buf) {
-		room := c.buf
-		if c.r == 0 {
-			if c.w == mostAhead {
-				return nil, ErrFull
-			}
-			room = mostAheads.Get().(*[mostAhead]byte)[:]
-		}
-		n := copy(room, c.buf[c.r:c.w])
-		if c.r == 0 {
+		switch {
+		case c.r > 0:
+			c.w = copy(c.buf, c.buf[c.r:c.w])
+			c.r = 0
+		case c.w == mostAhead:
+			return nil, ErrFull
+		default:
+			larger := mostAheads.Get().(*[mostAhead]byte)[:]
+			copy(larger, c.buf)
 			c.drop()
+			c.buf = larger
 		}
-		c.buf, c.r, c.w = room, 0, n
 	}
 	err := c.socket.Read(c.fillStep)
 	switch {
